@@ -90,6 +90,11 @@ int err_errno_get(const struct err *e)
     return e ? e->errnum : 0;
 }
 
+void err_errno_set(struct err *e, int errnum)
+{
+    e->errnum = errnum;
+}
+
 int err_is(const struct err *e, const char *code)
 {
     return e && strcmp(e->code, code) == 0;

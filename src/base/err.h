@@ -25,6 +25,7 @@ const char *err_code(const struct err *e);
 size_t err_n_params(const struct err *e);
 const char *err_param(const struct err *e, size_t i);
 int err_errno_get(const struct err *e);
+void err_errno_set(struct err *e, int errnum); /* of an error that came over a wire */
 int err_is(const struct err *e, const char *code); /* false for NULL */
 
 /* The log's text: "CODE [p1, p2] (note) at file:line < file:line". Valid until the error changes. */
