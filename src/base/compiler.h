@@ -5,6 +5,7 @@
 
 #define PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
 #define MUST_CHECK __attribute__((warn_unused_result))
+#define RETURNS_NONNULL __attribute__((returns_nonnull))
 #define NORETURN __attribute__((noreturn))
 #define UNUSED __attribute__((unused))
 

@@ -13,13 +13,13 @@
 struct err;
 
 /* Code and parameters are copied. */
-struct err *err_new(const char *code, const char *const *params, size_t n_params) MUST_CHECK;
+struct err *err_new(const char *code, const char *const *params, size_t n_params) RETURNS_NONNULL MUST_CHECK;
 
 /* INTERNAL_ERROR [text]: for what no client can act on. */
-struct err *err_internal(const char *fmt, ...) PRINTF(1, 2) MUST_CHECK;
+struct err *err_internal(const char *fmt, ...) PRINTF(1, 2) RETURNS_NONNULL MUST_CHECK;
 
 /* INTERNAL_ERROR ["text: strerror"]; err_errno_get() gives the number back, 0 for other errors. */
-struct err *err_errno(int errnum, const char *fmt, ...) PRINTF(2, 3) MUST_CHECK;
+struct err *err_errno(int errnum, const char *fmt, ...) PRINTF(2, 3) RETURNS_NONNULL MUST_CHECK;
 
 const char *err_code(const struct err *e);
 size_t err_n_params(const struct err *e);
@@ -33,7 +33,7 @@ const char *err_text(struct err *e);
 
 /* Adds what was being done when it happened; returns e. */
 struct err *err_note(struct err *e, const char *fmt, ...) PRINTF(2, 3) MUST_CHECK;
-struct err *err_trace(struct err *e, const char *file, int line) MUST_CHECK;
+struct err *err_trace(struct err *e, const char *file, int line) RETURNS_NONNULL MUST_CHECK;
 
 void err_free(struct err *e);
 DEFINE_DROP(err)
