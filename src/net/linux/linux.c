@@ -1,0 +1,264 @@
+#include "net/linux/linux.h"
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/if_link.h>
+#include <linux/if_tun.h>
+#include <linux/rtnetlink.h>
+#include <net/if.h>
+#include <stdio.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+#include "base/fd.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "net/linux/move.h"
+#include "net/linux/nl.h"
+#include "net/linux/scan.h"
+
+#define OURS "runnymede"
+
+struct linux_net {
+    struct nl *nl; /* owned */
+};
+
+static struct err *link_set(struct nl *n, int index, unsigned flags, unsigned change, const char *what,
+    void (*fill)(struct nlmsghdr *m, const void *arg), const void *arg)
+{
+    struct nlmsghdr *m = nl_begin(n, RTM_SETLINK, 0);
+    struct ifinfomsg *ifi = mnl_nlmsg_put_extra_header(m, sizeof(*ifi));
+
+    ifi->ifi_family = AF_UNSPEC;
+    ifi->ifi_index = index;
+    ifi->ifi_flags = flags;
+    ifi->ifi_change = change;
+    if (fill)
+        fill(m, arg);
+    return nl_send(n, m, what);
+}
+
+static void fill_master(struct nlmsghdr *m, const void *arg)
+{
+    mnl_attr_put_u32(m, IFLA_MASTER, (uint32_t) * (const int *)arg);
+}
+
+static void fill_mtu(struct nlmsghdr *m, const void *arg)
+{
+    mnl_attr_put_u32(m, IFLA_MTU, *(const uint32_t *)arg);
+}
+
+static void fill_mac(struct nlmsghdr *m, const void *arg)
+{
+    mnl_attr_put(m, IFLA_ADDRESS, 6, arg);
+}
+
+static void fill_alias(struct nlmsghdr *m, const void *arg)
+{
+    mnl_attr_put_strz(m, IFLA_IFALIAS, arg);
+}
+
+/* The host itself says nothing on a tap: no link-local address. */
+static void fill_silent(struct nlmsghdr *m, const void *arg)
+{
+    struct nlattr *spec = mnl_attr_nest_start(m, IFLA_AF_SPEC);
+    struct nlattr *inet6 = mnl_attr_nest_start(m, AF_INET6);
+
+    (void)arg;
+    mnl_attr_put_u8(m, IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE);
+    mnl_attr_nest_end(m, inet6);
+    mnl_attr_nest_end(m, spec);
+}
+
+static struct err *enslave(struct nl *n, int port, int bridge)
+{
+    return link_set(n, port, 0, 0, bridge ? "put interface into bridge" : "take interface out of bridge", fill_master,
+        &bridge);
+}
+
+static struct err *up(struct nl *n, int index)
+{
+    return link_set(n, index, IFF_UP, IFF_UP, "bring interface up", NULL, NULL);
+}
+
+static struct err *link_delete(struct nl *n, int index)
+{
+    struct nlmsghdr *m = nl_begin(n, RTM_DELLINK, 0);
+    struct ifinfomsg *ifi = mnl_nlmsg_put_extra_header(m, sizeof(*ifi));
+
+    ifi->ifi_index = index;
+    return nl_send(n, m, "remove interface");
+}
+
+/* A kernel picks a bridge's address anew with every port unless it was set once: so it is set, to the one it has. */
+static struct err *bridge_make(struct nl *n, const char *name, struct nl_links *links)
+{
+    struct nlmsghdr *m = nl_begin(n, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL);
+    struct ifinfomsg *ifi = mnl_nlmsg_put_extra_header(m, sizeof(*ifi));
+    struct nlattr *info, *data;
+    struct nl_link *l;
+
+    ifi->ifi_family = AF_UNSPEC;
+    mnl_attr_put_strz(m, IFLA_IFNAME, name);
+    info = mnl_attr_nest_start(m, IFLA_LINKINFO);
+    mnl_attr_put_strz(m, IFLA_INFO_KIND, "bridge");
+    data = mnl_attr_nest_start(m, IFLA_INFO_DATA);
+    mnl_attr_put_u32(m, IFLA_BR_STP_STATE, 0);
+    mnl_attr_nest_end(m, data);
+    mnl_attr_nest_end(m, info);
+    TRY(nl_send(n, m, "make bridge"));
+
+    TRY(nl_links_read(n, links));
+    l = nl_links_find(links, name);
+    if (!l)
+        return err_internal("bridge %s vanished", name);
+    TRY(link_set(n, l->index, 0, 0, "name bridge as ours", fill_alias, OURS));
+    return link_set(n, l->index, 0, 0, "set bridge address", fill_mac, l->mac);
+}
+
+static struct err *uplink_add(struct nl *n, struct nl_link *bridge, struct nl_links *links, const char *name)
+{
+    struct nl_link *l = nl_links_find(links, name);
+    struct err *e;
+
+    if (!l)
+        return err_internal("there is no interface %s", name);
+    if (l->master == bridge->index)
+        return NULL;
+    if (l->master)
+        return err_internal("interface %s belongs to something else already", name);
+    if (cstr_eq(bridge->alias, OURS) || !*bridge->alias)
+        TRY(link_set(n, bridge->index, 0, 0, "set bridge address", fill_mac, l->mac));
+    TRY(up(n, l->index));
+    TRY(enslave(n, l->index, bridge->index));
+    e = move_addresses(n, l->index, bridge->index);
+    if (e)
+        err_ignore(enslave(n, l->index, 0), "undoing: the first error is the one to tell");
+    return e;
+}
+
+static struct err *linux_bridge_up(void *ctx, const char *name, uint64_t mtu, const char *uplink)
+{
+    struct linux_net *ln = ctx;
+    AUTO(nl_links_done) struct nl_links links = { 0 };
+    struct nl_link *l;
+    bool made = false;
+    struct err *e = NULL;
+
+    TRY(nl_links_read(ln->nl, &links));
+    l = nl_links_find(&links, name);
+    if (!l) {
+        e = bridge_make(ln->nl, name, &links);
+        l = nl_links_find(&links, name);
+        made = true;
+    } else if (!cstr_eq(l->kind, "bridge")) {
+        return err_internal("%s is no bridge", name);
+    } else if (!*l->alias && !l->up) { /* made, but not to the end */
+        TRY(link_set(ln->nl, l->index, 0, 0, "name bridge as ours", fill_alias, OURS));
+        snprintf(l->alias, sizeof(l->alias), OURS);
+    }
+    if (!e && *uplink)
+        e = up(ln->nl, l->index); /* routes can only move to what is up */
+    if (!e && *uplink)
+        e = uplink_add(ln->nl, l, &links, uplink);
+    if (!e && mtu >= 68 && mtu <= 65535 && l->mtu != mtu && (made || cstr_eq(l->alias, OURS)))
+        e = link_set(ln->nl, l->index, 0, 0, "set bridge mtu", fill_mtu, &(uint32_t){ (uint32_t)mtu });
+    if (!e)
+        e = up(ln->nl, l->index);
+    if (e && made && l)
+        err_ignore(link_delete(ln->nl, l->index), "undoing: the first error is the one to tell");
+    return e;
+}
+
+static struct err *linux_bridge_down(void *ctx, const char *name)
+{
+    struct linux_net *ln = ctx;
+    AUTO(nl_links_done) struct nl_links links = { 0 };
+    struct nl_link *l;
+
+    TRY(nl_links_read(ln->nl, &links));
+    l = nl_links_find(&links, name);
+    if (!l || !cstr_eq(l->kind, "bridge") || !cstr_eq(l->alias, OURS))
+        return NULL;
+    for (size_t i = 0; i < links.v.len; i++)
+        if (links.v.p[i].master == l->index && (cstr_eq(links.v.p[i].kind, "tun") || cstr_eq(links.v.p[i].kind, "veth")))
+            return err_internal("bridge %s still has port %s", name, links.v.p[i].name);
+    for (size_t i = 0; i < links.v.len; i++) {
+        struct nl_link *port = &links.v.p[i];
+        if (port->master != l->index)
+            continue;
+        TRY(enslave(ln->nl, port->index, 0));
+        TRY(move_addresses(ln->nl, l->index, port->index));
+    }
+    return link_delete(ln->nl, l->index);
+}
+
+/* Our end of the cable has the guest's address with the first byte fe: high, so that no bridge takes it for its own. */
+static struct err *tap_setup(struct nl *n, struct nl_links *links, const char *name, const struct net_tap_open_req *req)
+{
+    struct nl_link *tap, *bridge;
+    unsigned char mac[6];
+    char alias[128];
+
+    TRY(nl_links_read(n, links));
+    tap = nl_links_find(links, name);
+    bridge = nl_links_find(links, req->bridge);
+    if (!tap)
+        return err_internal("tap %s vanished", name);
+    if (!bridge || !cstr_eq(bridge->kind, "bridge"))
+        return err_internal("there is no bridge %s", req->bridge);
+    if (sscanf(req->mac, "%hhx:%hhx:%hhx:%hhx:%hhx:%hhx", &mac[0], &mac[1], &mac[2], &mac[3], &mac[4], &mac[5]) == 6) {
+        mac[0] = 0xfe;
+        TRY(link_set(n, tap->index, 0, 0, "set tap address", fill_mac, mac));
+    }
+    snprintf(alias, sizeof(alias), "%s/%lld", req->vm, (long long)req->position);
+    TRY(link_set(n, tap->index, 0, 0, "name tap", fill_alias, alias));
+    TRY(link_set(n, tap->index, 0, 0, "set tap mtu", fill_mtu,
+        &(uint32_t){ req->mtu >= 68 && req->mtu <= 65535 ? (uint32_t)req->mtu : bridge->mtu }));
+    err_ignore(link_set(n, tap->index, 0, 0, "silence tap", fill_silent, NULL), "kernels without IPv6 have nothing to say");
+    TRY(enslave(n, tap->index, bridge->index));
+    return up(n, tap->index);
+}
+
+static struct err *linux_tap_open(void *ctx, const struct net_tap_open_req *req, int *ret_fd, char *ret_name)
+{
+    struct linux_net *ln = ctx;
+    AUTO(nl_links_done) struct nl_links links = { 0 };
+    struct ifreq ifr = { .ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR };
+    AUTO(fd_drop) int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK);
+
+    if (fd < 0)
+        return err_errno(errno, "open /dev/net/tun");
+    snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "rnytap%%d"); /* the kernel finds a number; gone with the last descriptor */
+    if (ioctl(fd, TUNSETIFF, &ifr) < 0)
+        return err_errno(errno, "make tap");
+    TRY(tap_setup(ln->nl, &links, ifr.ifr_name, req));
+    snprintf(ret_name, 16, "%.15s", ifr.ifr_name);
+    *ret_fd = fd_take(&fd);
+    return NULL;
+}
+
+static struct err *linux_scan(void *ctx, struct arena *a, struct net_nic **ret_nics, size_t *ret_n)
+{
+    struct linux_net *ln = ctx;
+
+    return scan_interfaces(ln->nl, a, ret_nics, ret_n);
+}
+
+static void linux_free(void *ctx)
+{
+    struct linux_net *ln = ctx;
+
+    nl_free(ln->nl);
+    free(ln);
+}
+
+struct err *linux_net_init(struct net_backend *b)
+{
+    AUTO(nl_drop) struct nl *nl = NULL;
+
+    TRY(nl_open(&nl));
+    struct linux_net *ln = mem_new(struct linux_net);
+    ln->nl = MOVE(nl);
+    *b = (struct net_backend){ "linux", ln, linux_scan, linux_bridge_up, linux_bridge_down, linux_tap_open, linux_free };
+    return NULL;
+}

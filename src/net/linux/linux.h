@@ -1,0 +1,12 @@
+#pragma once
+#include "net/backend.h"
+
+/*
+ * Bridges and taps of this kernel, through rtnetlink. A bridge that we made
+ * carries the alias "runnymede", so nothing needs to be remembered. When an
+ * uplink with addresses goes into a bridge, its addresses and routes move to
+ * the bridge, and back when the bridge is taken down.
+ *
+ * Needs CAP_NET_ADMIN, except for scan.
+ */
+struct err *linux_net_init(struct net_backend *b) MUST_CHECK;

@@ -1,0 +1,125 @@
+#include "net/sim/sim.h"
+#include "base/fd.h"
+#include "base/map.h"
+#include "base/mem.h"
+#include "base/str.h"
+
+struct sim {
+    struct map *bridges; /* name -> struct bridge */
+    bool with_taps;
+    unsigned taps;
+};
+
+struct bridge {
+    uint64_t mtu;
+    char *uplink;
+};
+
+static void bridge_free(struct bridge *b)
+{
+    free(b->uplink);
+    free(b);
+}
+
+/* One wired interface with an address, in the bridge that took it. */
+static struct err *sim_scan(void *ctx, struct arena *a, struct net_nic **ret_nics, size_t *ret_n)
+{
+    struct sim *s = ctx;
+    struct net_nic *nics = arena_new_array(a, 2, struct net_nic);
+    size_t it = 0;
+    const char *name;
+    void *value;
+
+    for (int i = 0; i < 2; i++) {
+        nics[i] = (struct net_nic){ .device = i ? "eth1" : "eth0",
+            .mac = i ? "02:00:00:00:01:01" : "02:00:00:00:01:00",
+            .mtu = 1500,
+            .carrier = true,
+            .speed = 10000,
+            .duplex = true,
+            .ip = i ? "" : "192.0.2.10",
+            .netmask = i ? "" : "255.255.255.0",
+            .gateway = i ? "" : "192.0.2.1",
+            .dns = i ? "" : "192.0.2.1",
+            .gateway6 = "",
+            .vendor = "Runnymede",
+            .product = "Simulated Ethernet",
+            .pci = i ? "0000:00:04.0" : "0000:00:03.0",
+            .bridge = "",
+            .physical = true };
+        for (it = 0; map_next(s->bridges, &it, &name, &value);)
+            if (cstr_eq(((struct bridge *)value)->uplink, nics[i].device))
+                nics[i].bridge = arena_strdup(a, name);
+    }
+    *ret_nics = nics;
+    *ret_n = 2;
+    return NULL;
+}
+
+static struct err *sim_bridge_up(void *ctx, const char *name, uint64_t mtu, const char *uplink)
+{
+    struct sim *s = ctx;
+    struct bridge *b = map_get(s->bridges, name);
+
+    if (!b) {
+        b = mem_new(struct bridge);
+        map_put(s->bridges, name, b);
+    }
+    if (mtu)
+        b->mtu = mtu;
+    if (*uplink) {
+        free(b->uplink);
+        b->uplink = mem_strdup(uplink);
+    }
+    return NULL;
+}
+
+static struct err *sim_bridge_down(void *ctx, const char *name)
+{
+    struct sim *s = ctx;
+    struct bridge *b = map_remove(s->bridges, name);
+
+    if (b)
+        bridge_free(b);
+    return NULL;
+}
+
+static struct err *sim_tap_open(void *ctx, const struct net_tap_open_req *req, int *ret_fd, char *ret_name)
+{
+    struct sim *s = ctx;
+    int fds[2];
+
+    if (!map_get(s->bridges, req->bridge))
+        return err_internal("there is no bridge %s", req->bridge);
+    snprintf(ret_name, 16, "tap%u", s->taps++ % 1000000);
+    if (!s->with_taps) {
+        *ret_fd = -1;
+        return NULL;
+    }
+    TRY(socket_pair(fds));
+    fd_drop(&fds[1]); /* nobody is at the other end of a simulated cable */
+    *ret_fd = fds[0];
+    return NULL;
+}
+
+static void sim_free(void *ctx)
+{
+    struct sim *s = ctx;
+    size_t it = 0;
+    const char *name;
+    void *value;
+
+    while (map_next(s->bridges, &it, &name, &value))
+        bridge_free(value);
+    map_free(s->bridges);
+    free(s);
+}
+
+void sim_net_init(struct net_backend *b, bool with_taps)
+{
+    struct sim *s = mem_new(struct sim);
+
+    s->bridges = map_new();
+    s->with_taps = with_taps;
+    *b = (struct net_backend){ "sim", s, sim_scan, sim_bridge_up, sim_bridge_down, sim_tap_open, sim_free };
+}

@@ -1,0 +1,58 @@
+#include "net/sim/sim.h"
+#include "base/fd.h"
+#include "base/str.h"
+#include "ipc/ipc.h"
+#include "test.h"
+
+TEST_FIBER(bridges_are_remembered_and_taps_opened)
+{
+    AUTO(arena_drop) struct arena *a = arena_new();
+    struct net_backend b;
+    struct ipc_peer *server, *client;
+    struct net_tap_open_rep tap;
+    struct net_scan_rep scan;
+
+    sim_net_init(&b, true);
+    ipc_pair(loop, &server, &client);
+    net_mount(server, &b);
+
+    struct net_tap_open_req tap_req = { .bridge = "xenbr0", .vm = "vm", .mac = "02:00:00:00:00:01" };
+    CHECK_ERR(net_tap_open(client, a, &tap_req, &tap), "INTERNAL_ERROR");
+    CHECK_OK(net_bridge_up(client, a, &(struct net_bridge_up_req){ .bridge = "xenbr0", .mtu = 1500, .uplink = "eth0" }));
+    CHECK_OK(net_bridge_up(client, a, &(struct net_bridge_up_req){ .bridge = "xenbr0", .mtu = 1500, .uplink = "" }));
+    CHECK_OK(net_tap_open(client, a, &tap_req, &tap));
+    CHECK(tap.tap > 0);
+    fd_drop(&tap.tap);
+
+    CHECK_OK(net_scan(client, a, &(struct net_scan_req){ 0 }, &scan));
+    CHECK_INT(scan.n_nics, 2);
+    CHECK_STR(scan.nics[0].bridge, "xenbr0");
+    CHECK_STR(scan.nics[1].bridge, "");
+    CHECK(scan.nics[0].physical);
+
+    CHECK_OK(net_bridge_down(client, a, &(struct net_bridge_down_req){ .bridge = "xenbr0" }));
+    CHECK_OK(net_bridge_down(client, a, &(struct net_bridge_down_req){ .bridge = "xenbr0" }));
+    CHECK_ERR(net_tap_open(client, a, &tap_req, &tap), "INTERNAL_ERROR");
+
+    ipc_close(client);
+    ipc_close(server);
+    net_backend_free(&b);
+}
+
+TEST_FIBER(names_that_are_no_interfaces_are_refused)
+{
+    static const char *const names[] = { "", ".", "..", "a/b", "a b", "a%d", "sixteen-letters!", "a:1" };
+    AUTO(arena_drop) struct arena *a = arena_new();
+    struct net_backend b;
+    struct ipc_peer *server, *client;
+
+    sim_net_init(&b, false);
+    ipc_pair(loop, &server, &client);
+    net_mount(server, &b);
+    for (size_t i = 0; i < ARRAY_LEN(names); i++)
+        CHECK_ERR(net_bridge_up(client, a, &(struct net_bridge_up_req){ .bridge = names[i], .uplink = "" }),
+            "INTERNAL_ERROR");
+    ipc_close(client);
+    ipc_close(server);
+    net_backend_free(&b);
+}
