@@ -1,3 +1,4 @@
+#include <stdio.h>
 #include <string.h>
 #include "base/map.h"
 #include "gen/errors.h"
@@ -49,7 +50,7 @@ static struct err *check_text(const char *what, const struct value *in, struct v
 static struct err *check_enum(const struct type *t, const char *what, const struct value *in, struct value *ret_out)
 {
     const char *canonical = NULL;
-    struct value text;
+    struct value text = VALUE_NIL;
 
     TRY(check_text(what, in, &text));
     if (!enum_has(t->en, text.s, &canonical))
@@ -172,6 +173,8 @@ static struct err *check_record(
             TRY(type_check(a, f->type, f->name, v, &pairs[2 * n + 1]));
         else if (f->dflt)
             pairs[2 * n + 1] = *f->dflt;
+        else if (f->type->kind == TYPE_SET && f->type->elem->kind == TYPE_REF)
+            pairs[2 * n + 1] = type_empty(f->type);
         else if (f->type->kind != TYPE_OPTION)
             return err_note(err_field_type_error(f->name), "missing in a record of class %s", c->name);
         n++;

@@ -103,8 +103,10 @@ TEST(records_are_completed_with_defaults_and_stripped_of_strangers)
         value_str("mine"),
         value_str("nonsense"),
         value_int(4),
+        value_str("other_config"),
+        value_map(NULL, 0),
     };
-    struct value v, args[] = { value_map(pairs, 4) };
+    struct value v, args[] = { value_map(pairs, 5) };
 
     CHECK_OK(msg_check_args(a, M_network_create, args, 1, &v));
     CHECK_STR(value_map_str(&v, "name_label"), "n");

@@ -108,8 +108,8 @@ TEST(messages_carry_what_dispatch_needs)
     CHECK_INT(M_session_login_with_password->n_required, 2);
     CHECK_INT(M_VM_get_name_label->implicit, IMPLICIT_GET);
     CHECK(M_VM_get_name_label->field == F_VM_name_label);
-    CHECK_INT(M_VM_add_to_other_config->implicit, IMPLICIT_ADD_TO);
-    CHECK(M_VM_remove_from_other_config->field == F_VM_other_config);
+    CHECK_INT(M_host_add_to_other_config->implicit, IMPLICIT_ADD_TO);
+    CHECK(M_host_remove_from_other_config->field == F_host_other_config);
     CHECK_INT(M_VM_add_to_other_config->n_key_roles, 4);
     CHECK_INT(M_VM_add_tags->implicit, IMPLICIT_ADD);
     CHECK(M_VM_remove_tags->field == F_VM_tags);
