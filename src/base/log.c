@@ -71,9 +71,9 @@ void log_write(enum log_level level, const char *text, const struct log_field *f
     int saved = errno;
     ssize_t done;
 
+    buf_init(&b, LINE_MAX_);
     if (level < logger.min)
         return;
-    buf_init(&b, LINE_MAX_);
     add_time(&b);
     buf_printf(&b, " %s %s %s", logger.program, names[level], text);
     for (unsigned i = 0; i < n; i++) {

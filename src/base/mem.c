@@ -1,6 +1,7 @@
 #include "base/mem.h"
 #include <stdarg.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 

@@ -125,7 +125,7 @@ TEST_REAL(targets_may_be_each_others_sources)
 {
     AUTO(buf_done) struct buf b;
     AUTO(fd_drop) int pidfd = -1;
-    const char *argv[] = { "/bin/sh", "-c", "echo a >&10; echo b >&11", NULL };
+    const char *argv[] = { "/bin/sh", "-c", "echo a >/proc/self/fd/10; echo b >/proc/self/fd/11", NULL };
     int a[2], c[2], status;
     pid_t pid;
 

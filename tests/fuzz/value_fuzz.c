@@ -19,15 +19,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct str in = { (const char *)data, size };
     struct value v, packed;
     void *block = NULL;
-    struct err *e = value_decode(a, &in, &v);
+    struct err *e;
 
+    buf_init(&b, size);
+    e = value_decode(a, &in, &v);
     if (e) {
         if (in.len != size)
             abort();
         err_ignore(e, "most inputs are no values");
         return 0;
     }
-    buf_init(&b, size);
     value_encode(&b, &v);
     if (b.overflow || b.len != size - in.len || memcmp(b.p, data, b.len) != 0)
         abort();
