@@ -9,18 +9,16 @@ static bool is_xml(enum envelope e)
     return e == ENVELOPE_XMLRPC;
 }
 
-/* Length of the UTF-8 sequence at p, 0 if there is none. */
+/* Length of the UTF-8 sequence at p, which is not ASCII; 0 if there is none. */
 static size_t utf8_len(const unsigned char *p, size_t left)
 {
-    size_t len = p[0] < 0x80 ? 1 : p[0] < 0xc2 ? 0 : p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : p[0] < 0xf5 ? 4 : 0;
+    size_t len = p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : 4;
 
-    if (!len || len > left || !str_is_utf8((struct str){ (const char *)p, len }))
-        return 0;
-    return len;
+    return len <= left && str_is_utf8((struct str){ (const char *)p, len }) ? len : 0;
 }
 
 /* What stands for one ASCII character; NULL: itself. */
-static const char *xml_escape(unsigned char ch, char *scratch UNUSED)
+static const char *xml_escape(unsigned char ch)
 {
     switch (ch) {
     case '&':
@@ -56,26 +54,34 @@ static const char *json_escape(unsigned char ch, char *scratch)
     return scratch;
 }
 
+/* What stands for the character at p, NULL for itself; *ret_len is its length. */
+static const char *replacement(enum envelope e, const unsigned char *p, size_t left, size_t *ret_len, char *scratch)
+{
+    *ret_len = 1;
+    if (*p < 0x80)
+        return is_xml(e) ? xml_escape(*p) : json_escape(*p, scratch);
+    *ret_len = utf8_len(p, left);
+    if (*ret_len)
+        return NULL;
+    *ret_len = 1;
+    return "\xef\xbf\xbd";
+}
+
 /* Escaped text. Guests and tools hand us bytes that are no UTF-8: those become U+FFFD, the reply stays readable. */
 static void add_text(struct buf *b, enum envelope e, const char *s, size_t len)
 {
     const unsigned char *p = (const unsigned char *)s;
-    size_t start = 0, i = 0;
+    size_t start = 0, n;
 
-    while (i < len) {
+    for (size_t i = 0; i < len; i += n) {
         char scratch[8];
-        size_t n = utf8_len(p + i, len - i);
-        const char *put = !n ? "\xef\xbf\xbd"
-            : n > 1          ? NULL
-            : is_xml(e)      ? xml_escape(p[i], scratch)
-                             : json_escape(p[i], scratch);
+        const char *put = replacement(e, p + i, len - i, &n, scratch);
 
-        if (put) {
-            buf_add(b, p + start, i - start);
-            buf_add_c(b, put);
-            start = i + 1;
-        }
-        i += n ? n : 1;
+        if (!put)
+            continue;
+        buf_add(b, p + start, i - start);
+        buf_add_c(b, put);
+        start = i + n;
     }
     buf_add(b, p + start, len - start);
 }
