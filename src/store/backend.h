@@ -29,7 +29,8 @@ typedef struct err *backend_row_fn(void *arg, const struct backend_row *row);
 
 struct backend {
     const char *name;
-    /* Everything there is, in order of creation, and the highest `gen` of any commit. Called once, before any commit. */
+    /* Everything there is, in order of creation, and the highest `gen` of any commit. Called once, before any commit.
+     */
     struct err *(*load)(struct backend *b, backend_row_fn *fn, void *arg, uint64_t *ret_gen);
     /* gen: generations up to here may have been used by the time this is read again. n may be 0. */
     struct err *(*commit)(struct backend *b, const struct backend_change *changes, size_t n, uint64_t gen);

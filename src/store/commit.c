@@ -136,20 +136,6 @@ static void remember_lost(struct store *s, uint64_t from, uint64_t to, struct er
     vec_push(&s->lost, ((struct lost){ from, to, e }));
 }
 
-/* Rows whose destruction at `gen` is being reverted: they were away from then on. */
-static void note_return(struct store *s, struct undo_log *log, uint64_t back)
-{
-    for (size_t i = 0; i < log->undos.len; i++) {
-        const struct undo *u = &log->undos.p[i];
-
-        if (u->kind != UNDO_DESTROY || map_get(s->by_ref, u->row->ref))
-            continue;
-        feed_unbury(s, u->row->ref, log->gen);
-        u->row->gone = log->gen;
-        u->row->back = back;
-    }
-}
-
 /* A change like any other: it has a generation of its own, so feeds tell the truth. Takes e. */
 static void roll_back(struct store *s, struct err *e)
 {
@@ -163,8 +149,7 @@ static void roll_back(struct store *s, struct err *e)
         if (!log->durable)
             continue;
         undo_log_mark(s, log);
-        note_return(s, log, gen);
-        undo_log_revert(s, log, &t);
+        undo_log_revert(s, log, &t, gen);
     }
     for (size_t i = 0; i < t.rows.len; i++)
         t.rows.p[i]->pending = 0;

@@ -212,6 +212,16 @@ static void insert_by_creation(struct row *r)
     list_append(after->next, &r->in_class);
 }
 
+/* The same for the feed: a transaction that fails leaves no trace there. */
+static void insert_by_change(struct store *s, struct row *r)
+{
+    struct link *after = s->feed.prev;
+
+    while (after != &s->feed && CONTAINER_OF(after, struct row, in_feed)->modified > r->modified)
+        after = after->prev;
+    list_append(after->next, &r->in_feed);
+}
+
 /* Its refs first become edges, then others' refs to it: a ref to itself is counted once. */
 void row_hook(struct store *s, struct row *r, struct touched *t)
 {
@@ -225,7 +235,7 @@ void row_hook(struct store *s, struct row *r, struct touched *t)
     adopt_dangling(s, r);
     keys_add(r);
     insert_by_creation(r);
-    list_append(&s->feed, &r->in_feed);
+    insert_by_change(s, r);
     r->shelf->n_rows++;
 }
 

@@ -166,7 +166,8 @@ void feed_done(struct store *s);
 /* undo.c */
 void undo_log_free(struct undo_log *l);
 DEFINE_DROP(undo_log)
-void undo_log_revert(struct store *s, struct undo_log *l, struct touched *t);
+/* back: generation of the roll-back; 0 if nobody has seen the log's */
+void undo_log_revert(struct store *s, struct undo_log *l, struct touched *t, uint64_t back);
 void undo_log_mark(struct store *s, const struct undo_log *l); /* the back ends must hear of it */
 void undo_log_supersede(
     struct store *s, const struct undo_log *fleeting); /* pending logs will not revert what it set */

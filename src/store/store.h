@@ -35,7 +35,8 @@ struct tx;
 struct backend;
 
 /* Loads what the back ends hold; both may be NULL (memory only). Takes ownership of the back ends. */
-struct err *store_open(struct loop *l, struct backend *durable, struct backend *fleeting, struct store **ret) MUST_CHECK;
+struct err *store_open(
+    struct loop *l, struct backend *durable, struct backend *fleeting, struct store **ret) MUST_CHECK;
 void store_close(struct store *s); /* waits for nothing: crash only */
 
 /* Finding rows. */
@@ -53,7 +54,7 @@ const char *row_ref(const struct row *r);
 const struct model_class *row_class(const struct row *r);
 struct value row_value(struct arena *a, const struct row *r, const struct field *f); /* any field, derived sets too */
 const struct value *row_get(const struct row *r, const struct field *f); /* stored fields only: no derived sets */
-const char *row_str(const struct row *r, const struct field *f);  /* "" unless text */
+const char *row_str(const struct row *r, const struct field *f);         /* "" unless text */
 int64_t row_int(const struct row *r, const struct field *f);
 bool row_bool(const struct row *r, const struct field *f);
 double row_float(const struct row *r, const struct field *f);
@@ -76,27 +77,32 @@ struct tx_field {
 struct tx *tx_begin(struct store *s);
 void tx_free(struct tx *t); /* abandons it; NULL is fine */
 DEFINE_DROP(tx)
-/* ref NULL: a new one is made. Missing fields take their default or the empty value of their type; a `uuid` field not given is made. The ref is valid as long as the row, or until the transaction fails. */
-const char *tx_create(struct tx *t, const struct model_class *c, const char *ref, const struct tx_field *fields, size_t n);
-void tx_set(struct tx *t, const char *ref, const struct field *f, struct value v); /* equal value: no change, no event */
+/* ref NULL: a new one is made. Missing fields take their default or the empty value of their type; a `uuid` field not
+ * given is made. The ref is valid as long as the row, or until the transaction fails. */
+const char *tx_create(
+    struct tx *t, const struct model_class *c, const char *ref, const struct tx_field *fields, size_t n);
+void tx_set(
+    struct tx *t, const char *ref, const struct field *f, struct value v); /* equal value: no change, no event */
 void tx_destroy(struct tx *t, const char *ref); /* refs to it in REL_ONE fields become OpaqueRef:NULL */
 void tx_touch(struct tx *t, const char *ref);   /* a new generation without a change: event.inject */
 struct value tx_get(struct tx *t, struct arena *a, const char *ref, const struct field *f);
 bool tx_exists(struct tx *t, const char *ref);
 
 /* A second row with a uuid or ref: DB_UNIQUENESS_CONSTRAINT_VIOLATION. */
-/* Applies and returns the generation to wait for. Frees the transaction. Unknown refs in set/destroy: HANDLE_INVALID, nothing applied. */
+/* Applies and returns the generation to wait for. Frees the transaction. Unknown refs in set/destroy: HANDLE_INVALID,
+ * nothing applied. */
 struct err *tx_apply(struct tx *t, uint64_t *ret_gen) MUST_CHECK;
 /* tx_apply() + wait until durable. Frees the transaction. [waits] */
 struct err *tx_commit(struct tx *t) MUST_CHECK;
 
 /* Generations. */
-uint64_t store_gen(const struct store *s);           /* of the newest change */
-uint64_t store_gen_durable(const struct store *s);   /* everything up to here is safe */
-uint64_t store_gen_oldest(const struct store *s);    /* store_changes() is complete for `since` >= this, and for 0: all there is */
+uint64_t store_gen(const struct store *s);         /* of the newest change */
+uint64_t store_gen_durable(const struct store *s); /* everything up to here is safe */
+uint64_t store_gen_oldest(
+    const struct store *s); /* store_changes() is complete for `since` >= this, and for 0: all there is */
 uint64_t row_created(const struct row *r);
 uint64_t row_modified(const struct row *r);
-uint64_t row_pending(const struct row *r);           /* newest change of it that must become durable; 0: none pending ever */
+uint64_t row_pending(const struct row *r); /* newest change of it that must become durable; 0: none pending ever */
 struct err *store_wait_durable(struct store *s, uint64_t gen) MUST_CHECK; /* [waits] */
 
 /* Change feed: calls fn for each object changed after `since`, one call per object, oldest change first. */
@@ -116,8 +122,8 @@ void store_on_change(struct store *s, loop_fn *fn, void *arg); /* fn only wakes 
 
 /* Statistics for tests and benchmarks. */
 struct store_stats {
-    uint64_t commits;  /* durable batches written */
-    uint64_t txs;      /* transactions that needed the durable back end */
-    uint64_t failed;   /* commits that failed without a transaction to blame: fleeting writes, mostly */
+    uint64_t commits; /* durable batches written */
+    uint64_t txs;     /* transactions that needed the durable back end */
+    uint64_t failed;  /* commits that failed without a transaction to blame: fleeting writes, mostly */
 };
 struct store_stats store_stats(const struct store *s);

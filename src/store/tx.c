@@ -229,6 +229,7 @@ static struct err *do_set(struct apply *a, struct row *r, const struct field *f,
     if (f == f->class->uuid && uuid_taken(r, v))
         return not_unique(f->class, f->name, v->s);
     u.value = value_pack(v, &u.block);
+    touched_add(&a->touched, r);
     row_swap(a->store, r, f, &u.value, &u.block, &a->touched);
     undo_push(a, u);
     if (field_is_durable(f))
@@ -250,6 +251,7 @@ static struct err *do_create(struct apply *a, struct op *o)
         row_free(r);
         return e;
     }
+    touched_add(&a->touched, r); /* before those it points to: the feed keeps this order */
     row_hook(a->store, r, &a->touched);
     undo_push(a, (struct undo){ .kind = UNDO_CREATE, .row = r });
     a->log->durable |= o->class->persist;
@@ -336,7 +338,7 @@ static struct err *apply(struct tx *tx, uint64_t *ret_gen, uint64_t *ret_wait)
     touched_init(&a.touched, s);
     e = do_ops(&a, t);
     if (e) {
-        undo_log_revert(s, log, NULL);
+        undo_log_revert(s, log, NULL, 0);
         vec_done(&a.touched.rows);
         return e;
     }

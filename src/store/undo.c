@@ -21,6 +21,14 @@ void undo_log_free(struct undo_log *l)
     free(l);
 }
 
+/* A destroyed row returns: it was away from `gone` until `back`. */
+static void note_return(struct store *s, struct row *r, uint64_t gone, uint64_t back)
+{
+    feed_unbury(s, r->ref, gone);
+    r->gone = gone;
+    r->back = back;
+}
+
 static void revert(struct store *s, struct undo *u, struct touched *t)
 {
     switch (u->kind) {
@@ -47,10 +55,15 @@ static void revert(struct store *s, struct undo *u, struct touched *t)
     touched_add(t, u->row);
 }
 
-void undo_log_revert(struct store *s, struct undo_log *l, struct touched *t)
+void undo_log_revert(struct store *s, struct undo_log *l, struct touched *t, uint64_t back)
 {
-    for (size_t i = l->undos.len; i-- > 0;)
+    for (size_t i = l->undos.len; i-- > 0;) {
+        bool returns = l->undos.p[i].kind == UNDO_DESTROY;
+
         revert(s, &l->undos.p[i], t);
+        if (returns && back && l->undos.p[i].kind == UNDO_NOTHING)
+            note_return(s, l->undos.p[i].row, l->gen, back);
+    }
 }
 
 void undo_log_mark(struct store *s, const struct undo_log *l)

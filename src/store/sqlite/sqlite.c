@@ -221,7 +221,7 @@ static struct err *check_file(struct sqlite *q, bool *ret_new)
 /* WAL without shared memory: one process owns the file, and says so with its lock. */
 static struct err *set_up(struct sqlite *q, bool durable)
 {
-    bool is_new;
+    bool is_new = false;
 
     TRY(exec(q, "PRAGMA locking_mode = EXCLUSIVE"));
     TRY(exec(q, durable ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = OFF"));
