@@ -22,6 +22,17 @@ struct linux_net {
     struct nl *nl; /* owned */
 };
 
+/* A bridge of ours has the alias "runnymede" or "runnymede UPLINK". */
+static bool is_ours(const struct nl_link *l)
+{
+    return cstr_eq(l->alias, OURS) || cstr_starts(l->alias, OURS " ");
+}
+
+static const char *uplink_of(const struct nl_link *l)
+{
+    return cstr_starts(l->alias, OURS " ") ? l->alias + sizeof(OURS) : "";
+}
+
 static struct err *link_set(struct nl *n, int index, unsigned flags, unsigned change, const char *what,
     void (*fill)(struct nlmsghdr *m, const void *arg), const void *arg)
 {
@@ -112,6 +123,7 @@ static struct err *bridge_make(struct nl *n, const char *name, struct nl_links *
     if (!l)
         return err_internal("bridge %s vanished", name);
     TRY(link_set(n, l->index, 0, 0, "name bridge as ours", fill_alias, OURS));
+    snprintf(l->alias, sizeof(l->alias), OURS);
     return link_set(n, l->index, 0, 0, "set bridge address", fill_mac, l->mac);
 }
 
@@ -126,8 +138,11 @@ static struct err *uplink_add(struct nl *n, struct nl_link *bridge, struct nl_li
         return NULL;
     if (l->master)
         return err_internal("interface %s belongs to something else already", name);
-    if (cstr_eq(bridge->alias, OURS) || !*bridge->alias)
+    if (is_ours(bridge)) {
+        snprintf(bridge->alias, sizeof(bridge->alias), OURS " %s", name);
+        TRY(link_set(n, bridge->index, 0, 0, "note uplink", fill_alias, bridge->alias));
         TRY(link_set(n, bridge->index, 0, 0, "set bridge address", fill_mac, l->mac));
+    }
     TRY(up(n, l->index));
     TRY(enslave(n, l->index, bridge->index));
     e = move_addresses(n, l->index, bridge->index);
@@ -160,7 +175,7 @@ static struct err *linux_bridge_up(void *ctx, const char *name, uint64_t mtu, co
         e = up(ln->nl, l->index); /* routes can only move to what is up */
     if (!e && *uplink)
         e = uplink_add(ln->nl, l, &links, uplink);
-    if (!e && mtu >= 68 && mtu <= 65535 && l->mtu != mtu && (made || cstr_eq(l->alias, OURS)))
+    if (!e && mtu >= 68 && mtu <= 65535 && l->mtu != mtu && is_ours(l))
         e = link_set(ln->nl, l->index, 0, 0, "set bridge mtu", fill_mtu, &(uint32_t){ (uint32_t)mtu });
     if (!e)
         e = up(ln->nl, l->index);
@@ -177,17 +192,15 @@ static struct err *linux_bridge_down(void *ctx, const char *name)
 
     TRY(nl_links_read(ln->nl, &links));
     l = nl_links_find(&links, name);
-    if (!l || !cstr_eq(l->kind, "bridge") || !cstr_eq(l->alias, OURS))
+    if (!l || !cstr_eq(l->kind, "bridge") || !is_ours(l))
         return NULL;
     for (size_t i = 0; i < links.v.len; i++)
-        if (links.v.p[i].master == l->index && (cstr_eq(links.v.p[i].kind, "tun") || cstr_eq(links.v.p[i].kind, "veth")))
+        if (links.v.p[i].master == l->index && !cstr_eq(links.v.p[i].name, uplink_of(l)))
             return err_internal("bridge %s still has port %s", name, links.v.p[i].name);
-    for (size_t i = 0; i < links.v.len; i++) {
-        struct nl_link *port = &links.v.p[i];
-        if (port->master != l->index)
-            continue;
-        TRY(enslave(ln->nl, port->index, 0));
-        TRY(move_addresses(ln->nl, l->index, port->index));
+    struct nl_link *uplink = nl_links_find(&links, uplink_of(l));
+    if (uplink && uplink->master == l->index) {
+        TRY(enslave(ln->nl, uplink->index, 0));
+        TRY(move_addresses(ln->nl, l->index, uplink->index));
     }
     return link_delete(ln->nl, l->index);
 }

@@ -78,7 +78,7 @@ TEST(addresses_and_routes_move_to_the_bridge_and_back)
     if (!in_own_network())
         return;
     CHECK_OK(linux_net_init(&b));
-    IP("link", "add", "up0", "type", "dummy");
+    IP("link", "add", "up0", "type", "veth");
     IP("link", "set", "up0", "address", "02:00:00:00:00:aa", "up");
     IP("address", "add", "10.1.2.3/24", "dev", "up0");
     IP("address", "add", "10.1.2.4/24", "dev", "up0");
