@@ -18,7 +18,7 @@ struct buf {
     bool overflow;
 };
 
-void buf_init(struct buf *b, size_t max); /* allocates nothing */
+void buf_init(struct buf *b, size_t max); /* allocates nothing; before the first return of a scope with AUTO(buf_done) */
 void buf_done(struct buf *b);             /* the AUTO of a buf */
 void buf_clear(struct buf *b);            /* keeps the memory */
 char *buf_steal(struct buf *b, size_t *ret_len); /* caller frees; NULL when overflowed */
@@ -28,7 +28,7 @@ void buf_add_str(struct buf *b, struct str s);
 void buf_add_c(struct buf *b, const char *cstr);
 void buf_add_char(struct buf *b, char c);
 void buf_printf(struct buf *b, const char *fmt, ...) PRINTF(2, 3);
-char *buf_reserve(struct buf *b, size_t len); /* room for len more at the end, NULL if over the maximum */
+char *buf_reserve(struct buf *b, size_t len); /* room for len more at the end, NULL (and overflowed) if over the maximum */
 void buf_commit(struct buf *b, size_t len);   /* that many of the reserved bytes were written */
 void buf_consume(struct buf *b, size_t len);  /* drops bytes at the front */
 struct str buf_str(const struct buf *b);

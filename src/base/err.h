@@ -31,7 +31,7 @@ int err_is(const struct err *e, const char *code); /* false for NULL */
 /* The log's text: "CODE [p1, p2] (note) at file:line < file:line". Valid until the error changes. */
 const char *err_text(struct err *e);
 
-/* Adds what was being done when it happened; returns e. */
+/* Adds what was being done when it happened, the latest in front; returns e. */
 struct err *err_note(struct err *e, const char *fmt, ...) PRINTF(2, 3) MUST_CHECK;
 struct err *err_trace(struct err *e, const char *file, int line) RETURNS_NONNULL MUST_CHECK;
 

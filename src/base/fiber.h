@@ -28,7 +28,7 @@ struct loop *fiber_loop(void);       /* loop of the running fiber */
 const char *fiber_name(const struct fiber *f);
 size_t fiber_count(const struct loop *l);
 
-/* The lowest layer: park until somebody wakes; a wake before the park is not lost. */
+/* The lowest layer: park until somebody wakes; a wake before the park is not lost, but several count as one. */
 void fiber_park(void);               /* [waits] */
 void fiber_wake(struct fiber *f);    /* loop's thread only */
 
@@ -51,7 +51,12 @@ bool waitq_wait(struct waitq *q, uint64_t deadline_us); /* [waits] false at the 
 void waitq_wake_all(struct waitq *q);
 bool waitq_empty(const struct waitq *q);
 
-/* Ends the waitq_wait() or sleep in which f is, now or at its next one, with false: the root of cancelling. */
+/*
+ * Ends the waitq_wait() or sleep in which f is, and each one it enters until it
+ * clears the interrupt: the root of cancelling. A sleep cut short is told from
+ * a full one by fiber_interrupted(). fiber_wait_fd() is not cut: a message half
+ * read would be lost.
+ */
 void fiber_interrupt(struct fiber *f);
 bool fiber_interrupted(void);        /* of the running fiber */
 void fiber_interrupt_clear(void);    /* cleaning up may wait again */

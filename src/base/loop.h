@@ -8,9 +8,10 @@
 /*
  * The loop: everything a process does happens in a handler or a fiber
  * (base/fiber.h) that its one loop runs. A handler runs to its end and never
- * blocks. Time and I/O readiness come through `struct loop_source`, so a test
- * can turn the clock: loop_new_simulated() jumps to the next timer whenever
- * nothing else is left to do.
+ * blocks. Time is the loop's, so a test can turn the clock: a simulated loop
+ * jumps to the next timer whenever nothing else is left to do, except while
+ * work is on a thread (fiber_offload). When there is no timer either, its
+ * loop_turn() waits a second of real time, then says that nothing ran.
  *
  * All calls belong to the thread that runs the loop, except loop_post().
  */
@@ -36,7 +37,7 @@ void loop_defer(struct loop *l, loop_fn *fn, void *arg);
 /* The same from any thread. */
 void loop_post(struct loop *l, loop_fn *fn, void *arg);
 
-/* Watches. events: EPOLLIN, EPOLLOUT, ...; 0 pauses. The descriptor is borrowed. */
+/* Watches. events: EPOLLIN, EPOLLOUT, ...; 0 pauses. The descriptor is borrowed; several watches may share it. */
 struct watch;
 typedef void watch_fn(void *arg, uint32_t events);
 struct watch *watch_new(struct loop *l, int fd, uint32_t events, watch_fn *fn, void *arg);

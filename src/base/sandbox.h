@@ -17,13 +17,15 @@ struct sandbox {
     size_t n_syscalls;
     bool no_new_files;      /* also deny open/openat/creat and friends: everything is open already */
     bool no_exec;           /* deny execve, fork of processes (threads stay) */
-    bool no_network;        /* deny socket(AF_INET*), bind, connect to others than AF_UNIX */
+    bool no_network;        /* deny sockets of other families than AF_UNIX; those already open stay usable */
 };
 
 /*
  * Always: no_new_privs, capabilities dropped (bounding set too), and a seccomp
  * filter that denies ptrace, module, mount, reboot, kexec, bpf, keyctl and
- * their like with EPERM. Without root the user and chroot steps are skipped
- * and *ret_missing says which walls are missing (static text, NULL if none).
+ * their like with EPERM. no_new_files and no_network also deny io_uring_setup,
+ * because a ring opens files and sockets past the filter: make rings first.
+ * Without root the user and chroot steps are skipped and *ret_missing says
+ * which walls are missing (static text, NULL if none). Before the first thread.
  */
 struct err *sandbox_enter(const struct sandbox *s, const char **ret_missing) MUST_CHECK;

@@ -30,7 +30,7 @@ bool str_cut(struct str s, char sep, struct str *ret_head, struct str *ret_rest)
 bool str_to_i64(struct str s, int64_t *ret);
 bool str_to_u64(struct str s, uint64_t *ret);
 bool str_to_i64_any(struct str s, int64_t *ret);
-bool str_to_double(struct str s, double *ret);
+bool str_to_double(struct str s, double *ret); /* finite and decimal */
 
 bool str_is_utf8(struct str s); /* no surrogates, no overlong forms, at most U+10FFFF */
 

@@ -15,7 +15,7 @@
 #include "base/vec.h"
 
 #define TEST_WALL_US 1767225600000000 /* 2026-01-01: simulated tests all begin then */
-#define STUCK_TURNS 20                /* of a second each, when a body waits for what does not come */
+#define STUCK_TURNS 10                /* of a second each, when a body waits for what does not come */
 
 static struct test_case *first, **last = &first;
 static bool fiber_failed;
