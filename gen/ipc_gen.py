@@ -281,7 +281,7 @@ def banner(service):
     return f"/* Generated from idl/ipc/{service.path.name} by gen/ipc_gen.py. Edit that, not this. */"
 
 
-def header(service, folder):
+def header(service):
     name = service.name
     lines = ["#pragma once", banner(service), '#include "ipc/ipc.h"']
     lines += [f'#include "gen/ipc_{other}.h"' for other in sorted(service.others)] + [""]
@@ -338,8 +338,8 @@ def main(argv):
     try:
         service = Service(argv[1])
         out, folder = Path(argv[2]), argv[3] if len(argv) > 3 else "gen"
-        for suffix, make in (("h", header), ("c", source)):
-            (out / f"ipc_{service.name}.{suffix}").write_text(make(service, folder))
+        (out / f"ipc_{service.name}.h").write_text(header(service))
+        (out / f"ipc_{service.name}.c").write_text(source(service, folder))
     except (IdlError, tomllib.TOMLDecodeError) as error:
         sys.exit(f"ipc_gen: {argv[1]}: {error}")
 
