@@ -183,7 +183,7 @@ bool enum_has(const struct model_enum *e, const char *value, const char **ret_ca
  * Checks and converts a value that came from outside to its type, as
  * protocol.md sections 2 and 3 allow it: ints from text, enums in any case,
  * records completed with defaults (a V_MAP in, a V_MAP with every field of
- * create() out). Fails with FIELD_TYPE_ERROR [what], or INVALID_VALUE for bad UTF-8.
+ * create() out). Fails with FIELD_TYPE_ERROR [what], or INVALID_VALUE for bad UTF-8 and unknown enum values.
  */
 struct err *type_check(
     struct arena *a, const struct type *t, const char *what, const struct value *in, struct value *ret_out) MUST_CHECK;
