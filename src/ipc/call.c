@@ -119,20 +119,34 @@ static const char *error_note(struct err *e)
     return text + strspn(text, " ");
 }
 
+/* Errors quote what others said, which may be no UTF-8; better a mutilated quote than none. */
+static const char *clean_text(struct arena *a, const char *text)
+{
+    char *copy;
+
+    if (str_is_utf8(str_of(text)))
+        return text;
+    copy = arena_strdup(a, text);
+    for (char *p = copy; *p; p++)
+        if ((unsigned char)*p >= 0x80)
+            *p = '?';
+    return copy;
+}
+
 static struct frame *error_frame(const struct ipc_head *h, struct err *e)
 {
+    AUTO(arena_drop) struct arena *a = arena_new();
     size_t n = err_n_params(e);
-    const char **params = mem_new_array(n, const char *);
-    struct wire_error w = { err_code(e), params, n, error_note(e), err_errno_get(e) };
-    struct wire_error plain = { "INTERNAL_ERROR", (const char *[]){ "the error cannot be sent" }, 1, "", 0 };
+    const char **params = arena_new_array(a, n, const char *);
+    struct wire_error w = { clean_text(a, err_code(e)), params, n, clean_text(a, error_note(e)), err_errno_get(e) };
+    struct wire_error plain = { err_code(e), NULL, 0, "its text is too long to be sent", err_errno_get(e) };
     struct frame *f = NULL;
 
     for (size_t i = 0; i < n; i++)
-        params[i] = err_param(e, i);
-    err_free(frame_make(h, &wire_error_type, &w, &f)); /* text from outside may be no UTF-8 */
+        params[i] = clean_text(a, err_param(e, i));
+    err_ignore(frame_make(h, &wire_error_type, &w, &f), "then without its text");
     if (!f)
-        err_ignore(frame_make(h, &wire_error_type, &plain, &f), "it is constant");
-    free(params);
+        err_ignore(frame_make(h, &wire_error_type, &plain, &f), "codes are short");
     return f;
 }
 
@@ -184,6 +198,7 @@ static struct out_slot *slot_find(struct ipc_peer *p, uint32_t id)
 
 static void slot_give(struct ipc_peer *p, struct out_slot *slot)
 {
+    assert(slot);
     slot->open = false;
     slot->call = NULL;
     vec_push(&p->free_calls, (uint16_t)(slot - p->calls.p));
@@ -216,9 +231,11 @@ static void call_give_up(struct ipc_peer *p, uint32_t id)
 {
     static const struct ipc_type nothing = { "cancel", 0, 0, 0, NULL };
     struct out_slot *slot = slot_find(p, id);
-    struct ipc_head h = { .kind = IPC_CANCEL, .call = id, .op = slot->op };
+    struct ipc_head h = { .kind = IPC_CANCEL, .call = id };
     struct frame *f = NULL;
 
+    assert(slot); /* open until its answer comes */
+    h.op = slot->op;
     slot->call = NULL;
     err_ignore(frame_make(&h, &nothing, NULL, &f), "a head alone cannot fail");
     err_ignore(peer_put(p, f), "without descriptors it cannot fail");
@@ -392,10 +409,12 @@ static struct err *take_call(
 {
     AUTO(arena_drop) struct arena *a = arena;
     const struct service_entry *se = service_find(p, h->op);
-    const struct ipc_op *op = &se->service->ops[h->op & 255];
     struct served_call *c = arena_new_of(a, struct served_call);
     size_t i = h->call & (IPC_SLOTS_MAX - 1);
+    const struct ipc_op *op;
 
+    assert(se); /* calls_admit() has seen it */
+    op = &se->service->ops[h->op & 255];
     c->req = arena_alloc(a, op->req->size);
     c->rep = arena_alloc(a, op->rep->size);
     TRY(ipc_decode(a, payload, fds, op->req, c->req));
@@ -419,8 +438,10 @@ static void take_answer(
     struct ipc_peer *p, const struct ipc_head *h, struct arena *a, struct str payload, struct ipc_fds *fds)
 {
     struct out_slot *slot = slot_find(p, h->call);
-    struct waiting_call *w = slot->call;
+    struct waiting_call *w;
 
+    assert(slot); /* calls_admit() has seen it */
+    w = slot->call;
     slot_give(p, slot);
     if (!w) {
         ipc_fds_close(fds);

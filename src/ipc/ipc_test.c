@@ -29,6 +29,8 @@ static struct err *on_echo(struct ipc_call *c, struct echo_echo_req *req, struct
 static struct err *on_fail(struct ipc_call *c, struct echo_fail_req *req)
 {
     (void)c;
+    if (cstr_eq(req->code, "NOISE"))
+        return err_new(req->code, (const char *const[]){ "caf\xe9" }, 1);
     if (req->errnum)
         return err_errno((int)req->errnum, "%s", req->code);
     return err_note(err_new(req->code, req->params, req->n_params), "while testing");
@@ -227,6 +229,12 @@ BOTH(errors_arrive_with_code_parameters_note_and_errno)
     e = echo_fail(r->client, r->arena, &req);
     CHECK_INT(err_errno_get(e), ENOSPC);
     CHECK_STR(err_code(e), "INTERNAL_ERROR");
+    err_free(e);
+
+    req = (struct echo_fail_req){ .code = "NOISE" };
+    e = echo_fail(r->client, r->arena, &req);
+    CHECK_STR(err_code(e), "NOISE");
+    CHECK_STR(err_param(e, 0), "caf?");
     err_free(e);
 }
 
@@ -529,7 +537,6 @@ static struct ipc_listener *town_open(struct town *t, struct loop *loop, const c
 TEST_FIBER(a_dialer_comes_back_when_the_server_does)
 {
     AUTO(arena_drop) struct arena *a = arena_new();
-    AUTO(fd_drop) int dir = test_tmpdir();
     struct town t = { .rig.loop = loop };
     char *path = arena_printf(a, "%s/socket", test_tmpdir_path());
     struct ipc_dialer *d = ipc_dialer_new(loop, path, on_up, on_down, &t);

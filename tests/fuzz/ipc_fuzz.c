@@ -5,6 +5,7 @@
  */
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/socket.h>
 #include <unistd.h>
 #include "base/fiber.h"
 #include "ipc/ipc_echo.h"
@@ -68,9 +69,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     ipc_serve(p, &echo_service, &ops, NULL);
     fiber_start(l, "call", call, ipc_ref(p));
     turn(l);
-    if (len && write(fds[1], data + 1, cut) >= 0) {
+    if (len && send(fds[1], data + 1, cut, MSG_NOSIGNAL) >= 0) {
         turn(l);
-        if (write(fds[1], data + 1 + cut, len - 1 - cut) >= 0)
+        if (send(fds[1], data + 1 + cut, len - 1 - cut, MSG_NOSIGNAL) >= 0)
             turn(l);
     }
     close(fds[1]);
