@@ -218,13 +218,17 @@ static struct err *check_file(struct sqlite *q, bool *ret_new)
     return query(q, "PRAGMA quick_check(1)", "ok", NULL);
 }
 
-/* WAL without shared memory: one process owns the file, and says so with its lock. */
+/*
+ * WAL without shared memory: one process owns the file, and says so with its
+ * lock. In WAL mode EXTRA is FULL; but the file is made with a rollback journal,
+ * and with FULL a power cut can bring that one back, over commits made since.
+ */
 static struct err *set_up(struct sqlite *q, bool durable)
 {
     bool is_new = false;
 
     TRY(exec(q, "PRAGMA locking_mode = EXCLUSIVE"));
-    TRY(exec(q, durable ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = OFF"));
+    TRY(exec(q, durable ? "PRAGMA synchronous = EXTRA" : "PRAGMA synchronous = OFF"));
     TRY(exec(q, "PRAGMA trusted_schema = OFF"));
     TRY(exec(q, "PRAGMA cell_size_check = ON"));
     TRY(query(q, "PRAGMA journal_mode = WAL", "wal", NULL));

@@ -3,7 +3,7 @@
 #include "store/backend.h"
 
 /*
- * Rows in one SQLite file (WAL). durable: synchronous=FULL, so a commit that
+ * Rows in one SQLite file (WAL). durable: synchronous=EXTRA, so a commit that
  * returned has been synced; otherwise OFF, for files on a tmpfs. vfs: name of
  * the VFS to use, NULL for the default (the crash tests bring their own).
  */
