@@ -7,7 +7,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "base/vec.h"
-#include "host/cpuid.h"
+#include "host/cpu_features.h"
 
 #define FILE_MAX (1U << 20)
 #define CPUS_MAX 4096
@@ -127,8 +127,8 @@ struct cpus {
 };
 
 /* The topology files say which package a CPU is in; a tree without them (containers) is one package. */
-static void cpus_count(struct arena *a, const struct inventory_source *s, const char *cpuinfo, struct cpus *c,
-    struct list *ret_cpus)
+static void cpus_count(
+    struct arena *a, const struct inventory_source *s, const char *cpuinfo, struct cpus *c, struct list *ret_cpus)
 {
     uint64_t packages[64] = { 0 };
     struct str rest = str_of(cpuinfo), line, head, value;
@@ -174,7 +174,7 @@ static void put_cpus(struct arena *a, const struct inventory_source *s, struct l
 {
     AUTO(list_done) struct list map = { .a = a }, each = { .a = a };
     const char *cpuinfo = slurp(a, s, "/proc/cpuinfo");
-    const char *features = *s->root ? "" : cpuid_features(a);
+    const char *features = *s->root ? "" : cpu_features(a);
     struct cpus c;
 
     cpus_count(a, s, cpuinfo, &c, &each);
@@ -293,6 +293,9 @@ struct err *inventory_read(struct arena *a, const struct inventory_source *s, st
     put_str(&info, "hypervisor", hyper->name);
     put_str(&info, "hypervisor_version", hyper->version);
     put_str(&info, "accelerator", hyper->accelerator);
+    put_str(&info, "accelerator_detail", hyper->detail);
+    put(&info, "uefi", value_bool(hyper->uefi));
+    put(&info, "vcpus_max", value_int(hyper->vcpus_max));
     put(&info, "capabilities", set_of(a, hyper->capabilities, hyper->n_capabilities));
     put(&info, "capabilities_missing", set_of(a, s->walls_missing, s->n_walls_missing));
     *ret_info = list_map(&info);

@@ -24,6 +24,9 @@
  *   hypervisor          string: "qemu", "sim", "xen"
  *   hypervisor_version  string
  *   accelerator         string: "kvm", "tcg", "sim", "xen"
+ *   accelerator_detail  string: why no better one is used; "" if there is nothing to say
+ *   uefi                bool: firmware for UEFI guests is there
+ *   vcpus_max           int: per guest
  *   capabilities        set of strings as host.capabilities ("hvm-3.0-x86_32", "hvm-3.0-x86_64", ...)
  *   capabilities_missing set of strings: walls between guests that this host cannot build ("cell-uid",
  *                       "cell-namespaces", "cell-cgroup")
@@ -34,6 +37,9 @@ struct inventory_hyper { /* what the hypervisor's probe said */
     const char *name;
     const char *version;
     const char *accelerator;
+    const char *detail;
+    bool uefi;
+    uint32_t vcpus_max;
     const char *const *capabilities; /* n_capabilities of them, for host.capabilities */
     size_t n_capabilities;
 };

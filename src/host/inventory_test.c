@@ -19,18 +19,7 @@ static void tree_put(const char *root, const char *path, const char *text)
 
 static const char *tree_make(void)
 {
-    static char root[64];
-    int dir = test_tmpdir();
-    char link[64];
-    ssize_t n;
-
-    static char real[4096];
-    snprintf(link, sizeof(link), "/proc/self/fd/%d", dir);
-    n = readlink(link, real, sizeof(real) - 1);
-    CHECK(n > 0);
-    real[n > 0 ? n : 0] = 0;
-    (void)root;
-    close(dir);
+    const char *real = test_tmpdir_path();
 
     tree_put(real, "/proc/cpuinfo",
         "processor\t: 0\nvendor_id\t: GenuineIntel\ncpu family\t: 6\nmodel\t\t: 85\nmodel name\t: Xeon Gold\n"
@@ -59,7 +48,7 @@ TEST(a_machine_is_read_from_its_files)
     AUTO(arena_drop) struct arena *a = arena_new();
     const char *caps[] = { "hvm-3.0-x86_64" };
     const char *walls[] = { "cell-cgroup" };
-    struct inventory_hyper hyper = { "qemu", "7.2", "tcg", caps, 1 };
+    struct inventory_hyper hyper = { "qemu", "7.2", "tcg", "no VMX", true, 64, caps, 1 };
     struct inventory_source s = { tree_make(), &hyper, walls, 1, 1700000100 };
     struct value info;
 

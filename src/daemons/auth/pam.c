@@ -43,8 +43,7 @@ static void groups_find(struct arena *a, const char *user, struct verdict *v)
     v->groups = groups;
 }
 
-struct err *pam_check(struct arena *a, const char *service, const char *user, const char *password,
-    struct verdict *ret)
+struct err *pam_check(struct arena *a, const char *service, const char *user, const char *password, struct verdict *ret)
 {
     union {
         const char *in;

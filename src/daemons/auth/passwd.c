@@ -43,8 +43,7 @@ static void groups_parse(struct arena *a, struct str text, struct verdict *v)
     v->groups = groups;
 }
 
-struct err *passwd_check(struct arena *a, const char *path, const char *user, const char *password,
-    struct verdict *ret)
+struct err *passwd_check(struct arena *a, const char *path, const char *user, const char *password, struct verdict *ret)
 {
     /* yescrypt of a random text that nobody kept: same cost as a real entry. */
     const char *hash = "$y$j9T$0Zr6CkDyF9ytuVnHFXjPk0$1ipKyhlWlhfHGcUIAGpNBQmwG6dlhEBXyAdYp1oYGs8";

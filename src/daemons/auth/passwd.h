@@ -17,8 +17,8 @@ struct verdict {
 };
 
 /* Takes as long for a user that is not in the file as for one that is. */
-struct err *passwd_check(struct arena *a, const char *path, const char *user, const char *password,
-    struct verdict *ret) MUST_CHECK;
+struct err *passwd_check(
+    struct arena *a, const char *path, const char *user, const char *password, struct verdict *ret) MUST_CHECK;
 
 /* A fresh hash (yescrypt) of the password. */
 struct err *passwd_hash(struct arena *a, const char *password, const char **ret_hash) MUST_CHECK;

@@ -19,8 +19,9 @@ TEST(lines_set_what_they_name)
     AUTO(config_done) struct config c;
 
     config_init(&c);
-    CHECK_OK(config_parse(&c, STR("# a throwaway host\n\n state_dir=/tmp/s \nhttp_port = 8080 # not root\n"
-                                  "hypervisor = sim\nauth = file:/tmp/passwd\nusers=none")));
+    CHECK_OK(config_parse(&c,
+        STR("# a throwaway host\n\n state_dir=/tmp/s \nhttp_port = 8080 # not root\n"
+            "hypervisor = sim\nauth = file:/tmp/passwd\nusers=none")));
     CHECK_OK(config_check(&c));
     CHECK_STR(c.state_dir, "/tmp/s");
     CHECK_INT(c.http_port, 8080);

@@ -6,7 +6,8 @@
  * What the start of every daemon has in common.
  */
 
-/* Starts the log (level from the environment's RUNNYMEDE_LOG), ignores SIGPIPE, makes a loop that SIGTERM and SIGINT stop. */
+/* Starts the log (level from the environment's RUNNYMEDE_LOG), ignores SIGPIPE, makes a loop that SIGTERM and SIGINT
+ * stop. */
 struct err *daemon_start(const char *program, struct loop **ret_loop) MUST_CHECK;
 
 /*

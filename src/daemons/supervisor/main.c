@@ -98,7 +98,8 @@ static struct err *leftover_kill(const struct child *c)
     log_warn("killing a daemon that an earlier supervisor left", F("daemon", c->plan->name), FI("pid", pid));
     TRY(proc_kill(pidfd, SIGKILL));
     int status;
-    return proc_wait(pidfd, clock_now(c->sv->loop) + STOP_US, &status) ? NULL : err_internal("pid %d does not die", (int)pid);
+    return proc_wait(pidfd, clock_now(c->sv->loop) + STOP_US, &status) ? NULL
+                                                                       : err_internal("pid %d does not die", (int)pid);
 }
 
 static struct err *log_open(const struct child *c, int *ret_fd)
@@ -128,8 +129,9 @@ static struct err *child_start(struct child *c)
 
     TRY(log_open(c, &log));
     struct proc_fd fds[] = { { log, STDOUT_FILENO }, { log, STDERR_FILENO } };
-    struct proc_spec spec = { .argv = (const char *const *)c->plan->argv, .envp = env, .fds = fds, .n_fds = 2,
-        .die_with_parent = SIGTERM };
+    struct proc_spec spec = {
+        .argv = (const char *const *)c->plan->argv, .envp = env, .fds = fds, .n_fds = 2, .die_with_parent = SIGTERM
+    };
     TRY(proc_spawn(&spec, &pid, &pidfd));
     c->pid = pid;
     c->status = 0;
@@ -218,10 +220,12 @@ static void on_term(void *arg)
 /* A call with a session that does not exist: only the core can say so. */
 static struct err *probe_once(struct supervisor *sv, bool *ret_ready)
 {
-    static const char body[] = "{\"jsonrpc\":\"2.0\",\"method\":\"pool.get_all\",\"params\":[\"OpaqueRef:ready?\"],\"id\":1}";
+    static const char body[] =
+        "{\"jsonrpc\":\"2.0\",\"method\":\"pool.get_all\",\"params\":[\"OpaqueRef:ready?\"],\"id\":1}";
     AUTO(mem_drop) char *path = mem_printf("%s/xapi.sock", sv->config.run_dir);
-    AUTO(mem_drop) char *request = mem_printf("POST /jsonrpc HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-                                              "Connection: close\r\nContent-Length: %zu\r\n\r\n%s",
+    AUTO(mem_drop)
+    char *request = mem_printf("POST /jsonrpc HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+                               "Connection: close\r\nContent-Length: %zu\r\n\r\n%s",
         sizeof(body) - 1, body);
     AUTO(fd_drop) int fd = -1;
     uint64_t deadline = clock_now(sv->loop) + 2000000;

@@ -9,7 +9,7 @@
 #define DAEMON_ARGS_MAX 40
 
 struct daemon_plan {
-    const char *name; /* "gate", "core", "host", "storage", "net" */
+    const char *name;                /* "gate", "core", "host", "storage", "net" */
     char *argv[DAEMON_ARGS_MAX + 1]; /* owned, NULL at the end */
     size_t n_args;
 };

@@ -82,8 +82,8 @@ static void fill_silent(struct nlmsghdr *m, const void *arg)
 
 static struct err *enslave(struct nl *n, int port, int bridge)
 {
-    return link_set(n, port, 0, 0, bridge ? "put interface into bridge" : "take interface out of bridge", fill_master,
-        &bridge);
+    return link_set(
+        n, port, 0, 0, bridge ? "put interface into bridge" : "take interface out of bridge", fill_master, &bridge);
 }
 
 static struct err *up(struct nl *n, int index)
@@ -227,7 +227,8 @@ static struct err *tap_setup(struct nl *n, struct nl_links *links, const char *n
     TRY(link_set(n, tap->index, 0, 0, "name tap", fill_alias, alias));
     TRY(link_set(n, tap->index, 0, 0, "set tap mtu", fill_mtu,
         &(uint32_t){ req->mtu >= 68 && req->mtu <= 65535 ? (uint32_t)req->mtu : bridge->mtu }));
-    err_ignore(link_set(n, tap->index, 0, 0, "silence tap", fill_silent, NULL), "kernels without IPv6 have nothing to say");
+    err_ignore(
+        link_set(n, tap->index, 0, 0, "silence tap", fill_silent, NULL), "kernels without IPv6 have nothing to say");
     TRY(enslave(n, tap->index, bridge->index));
     return up(n, tap->index);
 }
@@ -241,7 +242,8 @@ static struct err *linux_tap_open(void *ctx, const struct net_tap_open_req *req,
 
     if (fd < 0)
         return err_errno(errno, "open /dev/net/tun");
-    snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "rnytap%%d"); /* the kernel finds a number; gone with the last descriptor */
+    snprintf(
+        ifr.ifr_name, sizeof(ifr.ifr_name), "rnytap%%d"); /* the kernel finds a number; gone with the last descriptor */
     if (ioctl(fd, TUNSETIFF, &ifr) < 0)
         return err_errno(errno, "make tap");
     TRY(tap_setup(ln->nl, &links, ifr.ifr_name, req));
@@ -272,6 +274,7 @@ struct err *linux_net_init(struct net_backend *b)
     TRY(nl_open(&nl));
     struct linux_net *ln = mem_new(struct linux_net);
     ln->nl = MOVE(nl);
-    *b = (struct net_backend){ "linux", ln, linux_scan, linux_bridge_up, linux_bridge_down, linux_tap_open, linux_free };
+    *b =
+        (struct net_backend){ "linux", ln, linux_scan, linux_bridge_up, linux_bridge_down, linux_tap_open, linux_free };
     return NULL;
 }

@@ -53,7 +53,9 @@ TEST(a_tap_joins_the_bridge_and_vanishes_with_its_descriptor)
     if (!in_own_network())
         return;
     CHECK_OK(linux_net_init(&b));
-    struct net_tap_open_req req = { .bridge = "xapi0", .vm = "b0b", .position = 0, .mac = "52:54:00:12:34:56", .mtu = 1400 };
+    struct net_tap_open_req req = {
+        .bridge = "xapi0", .vm = "b0b", .position = 0, .mac = "52:54:00:12:34:56", .mtu = 1400
+    };
     CHECK_ERR(b.tap_open(b.ctx, &req, &tap, name), "INTERNAL_ERROR");
     CHECK_OK(b.bridge_up(b.ctx, "xapi0", 1500, ""));
     CHECK_OK(b.bridge_up(b.ctx, "xapi0", 1500, ""));

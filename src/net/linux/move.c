@@ -36,9 +36,8 @@ static void on_route(void *arg, const struct nlmsghdr *m)
     if (rtm->rtm_table != RT_TABLE_MAIN || rtm->rtm_protocol == RTPROT_KERNEL || rtm->rtm_protocol == RTPROT_RA ||
         rtm->rtm_flags & RTM_F_CLONED)
         return;
-    mnl_attr_for_each(attr, m, sizeof(*rtm))
-        if (mnl_attr_get_type(attr) == RTA_OIF && (int)mnl_attr_get_u32(attr) == r->index)
-            vec_push(&r->v, mem_dup(m, m->nlmsg_len));
+    mnl_attr_for_each(attr, m, sizeof(*rtm)) if (mnl_attr_get_type(attr) == RTA_OIF &&
+        (int)mnl_attr_get_u32(attr) == r->index) vec_push(&r->v, mem_dup(m, m->nlmsg_len));
 }
 
 static struct err *address_send(struct nl *n, const struct nlmsghdr *row, uint16_t type, int index)
@@ -49,9 +48,8 @@ static struct err *address_send(struct nl *n, const struct nlmsghdr *row, uint16
 
     *ifa = *(const struct ifaddrmsg *)mnl_nlmsg_get_payload(row);
     ifa->ifa_index = (unsigned)index;
-    mnl_attr_for_each(attr, row, sizeof(*ifa))
-        if (mnl_attr_get_type(attr) != IFA_LABEL) /* names the old interface */
-            mnl_attr_put(m, mnl_attr_get_type(attr), mnl_attr_get_payload_len(attr), mnl_attr_get_payload(attr));
+    mnl_attr_for_each(attr, row, sizeof(*ifa)) if (mnl_attr_get_type(attr) != IFA_LABEL) /* names the old interface */
+        mnl_attr_put(m, mnl_attr_get_type(attr), mnl_attr_get_payload_len(attr), mnl_attr_get_payload(attr));
     return nl_send(n, m, type == RTM_NEWADDR ? "add address" : "remove address");
 }
 
@@ -77,9 +75,7 @@ static bool has_gateway(const struct nlmsghdr *row)
 {
     const struct nlattr *attr;
 
-    mnl_attr_for_each(attr, row, sizeof(struct rtmsg))
-        if (mnl_attr_get_type(attr) == RTA_GATEWAY)
-            return true;
+    mnl_attr_for_each(attr, row, sizeof(struct rtmsg)) if (mnl_attr_get_type(attr) == RTA_GATEWAY) return true;
     return false;
 }
 

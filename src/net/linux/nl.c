@@ -79,7 +79,8 @@ static struct err *talk(struct nl *n, struct nlmsghdr *m, struct call *c, const 
         if (len < 0)
             return err_errno(errno, "%s", what);
         rc = mnl_cb_run(n->in, (size_t)len, n->seq, n->port, on_message, c);
-        if (rc < 0 && (errno == EPROTO || errno == ESRCH)) { /* an answer to an earlier request that timed out, or ESRCH itself */
+        if (rc < 0 &&
+            (errno == EPROTO || errno == ESRCH)) { /* an answer to an earlier request that timed out, or ESRCH itself */
             const struct nlmsghdr *got = (const void *)n->in;
             if (got->nlmsg_seq != n->seq) {
                 rc = MNL_CB_OK;
@@ -159,9 +160,8 @@ static void on_link(void *arg, const struct nlmsghdr *m)
             l.carrier = mnl_attr_get_u8(attr);
             break;
         case IFLA_LINKINFO:
-            mnl_attr_for_each_nested(in, attr)
-                if (mnl_attr_get_type(in) == IFLA_INFO_KIND)
-                    text_copy(l.kind, sizeof(l.kind), in);
+            mnl_attr_for_each_nested(in, attr) if (mnl_attr_get_type(in) == IFLA_INFO_KIND)
+                text_copy(l.kind, sizeof(l.kind), in);
             break;
         default:
             break;

@@ -40,9 +40,8 @@ static void on_address(void *arg, const struct nlmsghdr *m)
 
     if (!family_size(f.family) || ifa->ifa_scope >= RT_SCOPE_HOST)
         return;
-    mnl_attr_for_each(attr, m, sizeof(*ifa))
-        if (mnl_attr_get_type(attr) == IFA_LOCAL || (mnl_attr_get_type(attr) == IFA_ADDRESS && !found))
-            found = attr;
+    mnl_attr_for_each(attr, m, sizeof(*ifa)) if (mnl_attr_get_type(attr) == IFA_LOCAL ||
+        (mnl_attr_get_type(attr) == IFA_ADDRESS && !found)) found = attr;
     if (!found || mnl_attr_get_payload_len(found) != family_size(f.family))
         return;
     inet_ntop(f.family, mnl_attr_get_payload(found), f.text, sizeof(f.text));
@@ -181,8 +180,8 @@ struct err *scan_interfaces(struct nl *n, struct arena *a, struct net_nic **ret_
         if (!l->ethernet || cstr_eq(l->kind, "tun"))
             continue;
         nic->device = arena_strdup(a, l->name);
-        nic->mac = arena_printf(a, "%02x:%02x:%02x:%02x:%02x:%02x", l->mac[0], l->mac[1], l->mac[2], l->mac[3], l->mac[4],
-            l->mac[5]);
+        nic->mac = arena_printf(
+            a, "%02x:%02x:%02x:%02x:%02x:%02x", l->mac[0], l->mac[1], l->mac[2], l->mac[3], l->mac[4], l->mac[5]);
         nic->mtu = l->mtu;
         nic->carrier = l->carrier && l->up;
         nic->bridge = port ? arena_strdup(a, master->name) : "";

@@ -18,7 +18,8 @@ TEST_FIBER(bridges_are_remembered_and_taps_opened)
 
     struct net_tap_open_req tap_req = { .bridge = "xenbr0", .vm = "vm", .mac = "02:00:00:00:00:01" };
     CHECK_ERR(net_tap_open(client, a, &tap_req, &tap), "INTERNAL_ERROR");
-    CHECK_OK(net_bridge_up(client, a, &(struct net_bridge_up_req){ .bridge = "xenbr0", .mtu = 1500, .uplink = "eth0" }));
+    CHECK_OK(
+        net_bridge_up(client, a, &(struct net_bridge_up_req){ .bridge = "xenbr0", .mtu = 1500, .uplink = "eth0" }));
     CHECK_OK(net_bridge_up(client, a, &(struct net_bridge_up_req){ .bridge = "xenbr0", .mtu = 1500, .uplink = "" }));
     CHECK_OK(net_tap_open(client, a, &tap_req, &tap));
     CHECK(tap.tap > 0);

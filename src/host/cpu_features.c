@@ -1,4 +1,4 @@
-#include "host/cpuid.h"
+#include "host/cpu_features.h"
 #include <stdint.h>
 #include "base/arena.h"
 #include "base/compiler.h"
@@ -15,7 +15,7 @@ static uint32_t word(uint32_t leaf, uint32_t subleaf, char reg)
     return reg == 'a' ? a : reg == 'b' ? b : reg == 'c' ? c : d;
 }
 
-const char *cpuid_features(struct arena *a)
+const char *cpu_features(struct arena *a)
 {
     uint32_t w[] = { word(1, 0, 'd'), word(1, 0, 'c'), word(0x80000001, 0, 'd'), word(0x80000001, 0, 'c'),
         word(0xd, 1, 'a'), word(7, 0, 'b'), word(7, 0, 'c'), word(0x80000007, 0, 'd'), word(0x80000008, 0, 'b'),
@@ -27,7 +27,7 @@ const char *cpuid_features(struct arena *a)
     return text;
 }
 #else
-const char *cpuid_features(struct arena *a)
+const char *cpu_features(struct arena *a)
 {
     (void)a;
     return "";

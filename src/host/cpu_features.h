@@ -6,4 +6,4 @@ struct arena;
  * of Xen's feature set (1d 1c e1d e1c Da1 7b0 7c0 e7d e8b 7d0 7a1), hexadecimal,
  * joined by "-". Empty where there is no cpuid instruction.
  */
-const char *cpuid_features(struct arena *a);
+const char *cpu_features(struct arena *a);

@@ -1,0 +1,29 @@
+#pragma once
+#include "host/auth.h"
+#include "host/broker.h"
+#include "host/cell.h"
+#include "host/inventory.h"
+
+/*
+ * The host service (idl/ipc/host.toml). Every mounted peer is also told of what
+ * guests do by themselves (vmevents), so it must serve that; who connects later
+ * asks vm_list.
+ */
+struct host_room;
+
+struct host_room_config {
+    struct cells *cells; /* with host_room_changed() as on_change */
+    struct broker broker;
+    struct auth_door *auth;
+    struct inventory_source inventory; /* strings borrowed */
+    bool may_power;                    /* the machine itself may be rebooted and switched off */
+};
+
+struct host_room *host_room_new(const struct host_room_config *c);
+void host_room_free(struct host_room *h);
+DEFINE_DROP(host_room)
+
+void host_room_mount(struct host_room *h, struct ipc_peer *core);
+/* cells_config.on_change, ctx: struct host_room ** (the cells are made first). */
+void host_room_changed(
+    void *ctx, const char *uuid, const char *what, const char *detail, const struct vm_state *state, struct str nvram);
