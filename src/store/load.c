@@ -73,7 +73,7 @@ static struct row *row_for(struct load *l, const struct backend_row *in, const c
     struct row *r = map_get(l->store->by_ref, in->ref);
     bool durable = l->lane == &l->store->durable_lane;
 
-    if (!c || !c->in_database)
+    if (!c)
         return NULL;
     if (c->persist == durable) {
         if (r)

@@ -145,7 +145,6 @@ TEST(many_to_many_and_self_relations_follow)
 TEST(failing_transaction_leaves_nothing)
 {
     struct store *s = memory();
-    AUTO(arena_drop) struct arena *a = arena_new();
     struct tx *t;
     uint64_t gen, before;
 
