@@ -1,0 +1,107 @@
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/loop.h"
+
+/*
+ * The door to hypervisors: one guest behind one object, whatever runs it.
+ *
+ * A guest does not belong to our process: freeing the object, or dying, leaves
+ * it running, and attach() finds it again from the files in the VM's folder.
+ * Every call but free() runs in a fiber and [waits], has its own deadline, and
+ * ends early when the fiber is interrupted. One call at a time per guest: the
+ * vm room sees to that. Descriptors in plans are borrowed; what the guest needs
+ * beyond the call, it gets as duplicates.
+ */
+struct vm_plan;
+struct vm_disk;
+struct vm_nic;
+
+enum hyper_power {
+    HYPER_GONE,     /* there is no guest any more */
+    HYPER_BUILT,    /* built or reset, has not run a step yet */
+    HYPER_RUNNING,
+    HYPER_PAUSED,
+    HYPER_OFF,      /* it switched itself off; its memory and devices are still there */
+    HYPER_CRASHED,  /* it panicked and stands still */
+};
+
+enum hyper_event_kind {
+    HYPER_EV_STATE, /* ask query() again: it stopped, ran on, switched off, panicked, or is gone */
+    HYPER_EV_RESET, /* the guest rebooted by itself */
+    HYPER_EV_UNPLUGGED,
+};
+
+struct hyper_event {
+    enum hyper_event_kind kind;
+    const char *device; /* HYPER_EV_UNPLUGGED: "disk3", "nic0" */
+};
+
+typedef void hyper_event_fn(void *ctx, const struct hyper_event *ev);
+
+/* Where and for whom a guest is run. Borrowed; lives as long as the guest's object. */
+struct hyper_env {
+    struct loop *loop;
+    const char *dir; /* the VM's folder, absolute: sockets, process record, UEFI variables, log */
+    hyper_event_fn *on_event; /* on the loop, never from inside a call of hyper_ops */
+    void *ctx;
+};
+
+struct hyper_info {
+    char name[16];        /* "qemu", "sim" */
+    char version[32];     /* "7.2.22" */
+    char accelerator[16]; /* "kvm", "tcg", "sim" */
+    char detail[160];     /* why no better accelerator is used; empty if there is nothing to say */
+    bool uefi;            /* firmware for UEFI guests is installed */
+    uint32_t vcpus_max;
+};
+
+struct hyper_guest; /* embedded by each hypervisor as its first member */
+
+struct hyper_ops {
+    const char *name;
+
+    struct err *(*probe)(struct hyper_info *ret_info);
+
+    /* Builds the guest; runs it unless plan->paused. What was done is undone on failure. */
+    struct err *(*start)(const struct hyper_env *env, const struct vm_plan *plan, struct hyper_guest **ret_guest);
+
+    /* NULL in *ret_guest: there is none any more; *ret_reason says why as far as known (static text, maybe ""). */
+    struct err *(*attach)(const struct hyper_env *env, struct hyper_guest **ret_guest, const char **ret_reason);
+
+    void (*free)(struct hyper_guest *g); /* the object only */
+
+    struct err *(*query)(struct hyper_guest *g, enum hyper_power *ret_power, pid_t *ret_pid);
+    struct err *(*pause)(struct hyper_guest *g);
+    struct err *(*unpause)(struct hyper_guest *g); /* also the first step of a built guest */
+    struct err *(*request_shutdown)(struct hyper_guest *g); /* presses the button; HYPER_EV_STATE tells */
+    struct err *(*reset)(struct hyper_guest *g);            /* starts over and runs, from any power but HYPER_GONE */
+    struct err *(*destroy)(struct hyper_guest *g);          /* at once; a guest already gone is success */
+
+    struct err *(*disk_add)(struct hyper_guest *g, const struct vm_disk *disk);
+    /* force: when the guest does not let go within the time, its image is taken from it anyway. */
+    struct err *(*disk_remove)(struct hyper_guest *g, const struct vm_disk *disk, bool force, uint64_t deadline_us);
+    struct err *(*media)(struct hyper_guest *g, const struct vm_disk *cd); /* empty vdi: takes the medium out */
+    struct err *(*nic_add)(struct hyper_guest *g, const struct vm_nic *nic);
+    struct err *(*nic_remove)(struct hyper_guest *g, const struct vm_nic *nic, bool force, uint64_t deadline_us);
+
+    /* "rfb" or "vt100": a connected stream, caller's. */
+    struct err *(*console)(struct hyper_guest *g, const char *protocol, int *ret_fd);
+
+    /* The UEFI variables as they are now; adds nothing for other firmware. Works on the folder, guest or no guest. */
+    struct err *(*nvram)(const struct hyper_env *env, struct buf *b);
+};
+
+struct hyper_guest {
+    const struct hyper_ops *ops;
+};
+
+static inline void hyper_guest_drop(struct hyper_guest **g)
+{
+    if (*g)
+        (*g)->ops->free(*g);
+    *g = NULL;
+}

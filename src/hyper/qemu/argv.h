@@ -1,0 +1,33 @@
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include "base/arena.h"
+#include "base/err.h"
+#include "base/proc.h"
+
+/*
+ * From a plan to QEMU's command line: a pure function, tested against golden
+ * files. Nothing secret is in it, and nothing that a client wrote can begin an
+ * option or end one.
+ */
+struct vm_plan;
+
+struct qemu_setup {
+    const char *binary;
+    bool kvm;
+    int qmp_fd, tools_fd, serial_fd; /* listening unix sockets */
+    int kernel_fd, initrd_fd;        /* readable by path in /proc/self/fd; -1: none */
+};
+
+struct qemu_argv {
+    const char *const *argv; /* NULL-terminated, in the arena */
+    const struct proc_fd *fds;
+    size_t n_fds;
+};
+
+#define QEMU_HOTPLUG_PORTS 8
+#define QEMU_VARS_FILE "vars.fd"   /* UEFI variables, in the VM's folder, which is QEMU's working directory */
+#define QEMU_VNC_FILE "vnc.sock"
+
+struct err *qemu_argv_build(struct arena *a, const struct qemu_setup *setup, const struct vm_plan *plan,
+    struct qemu_argv *ret_argv) MUST_CHECK;

@@ -1,0 +1,119 @@
+#include "hyper/qemu/devices.h"
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include "base/str.h"
+#include "gen/ipc_vm.h"
+
+void qemu_disk_id(char ret[QEMU_ID_SIZE], const struct vm_disk *d)
+{
+    snprintf(ret, QEMU_ID_SIZE, "%s%lld", d->cd ? "cd" : "disk", (long long)d->position);
+}
+
+void qemu_nic_id(char ret[QEMU_ID_SIZE], const struct vm_nic *n)
+{
+    snprintf(ret, QEMU_ID_SIZE, "nic%lld", (long long)n->position);
+}
+
+bool qemu_disk_has_medium(const struct vm_disk *d)
+{
+    return qemu_has_fd(d->image);
+}
+
+static json_t *named(const struct vm_disk *d, const char *suffix)
+{
+    char id[QEMU_ID_SIZE];
+
+    qemu_disk_id(id, d);
+    return json_sprintf("%s%s", id, suffix);
+}
+
+/*
+ * Whoever opened the image decided how: with O_DIRECT QEMU bypasses the page
+ * cache too. QEMU's own image locks stay off, because the storage room's lease
+ * already says who may open the disk, and knows about snapshots and copies.
+ */
+json_t *qemu_disk_file_node(const struct vm_disk *d, int64_t fdset)
+{
+    struct stat st;
+    bool block = fstat(d->image, &st) == 0 && S_ISBLK(st.st_mode);
+    int flags = fcntl(d->image, F_GETFL);
+    bool direct = flags >= 0 && (flags & O_DIRECT);
+
+    return json_pack("{s:s, s:o, s:o, s:b, s:s, s:s, s:{s:b}}",
+        "driver", block ? "host_device" : "file",
+        "node-name", named(d, "-file"),
+        "filename", json_sprintf("/dev/fdset/%lld", (long long)fdset),
+        "read-only", d->read_only || d->cd,
+        "locking", "off",
+        "discard", "unmap",
+        "cache", "direct", direct);
+}
+
+json_t *qemu_disk_format_node(const struct vm_disk *d)
+{
+    return json_pack("{s:s, s:o, s:o, s:b, s:s}",
+        "driver", cstr_eq(d->format, "qcow2") ? "qcow2" : "raw",
+        "node-name", named(d, "-fmt"),
+        "file", named(d, "-file"),
+        "read-only", d->read_only || d->cd,
+        "discard", "unmap");
+}
+
+json_t *qemu_disk_limit_object(const struct vm_disk *d)
+{
+    return json_pack("{s:s, s:o}", "qom-type", "throttle-group", "id", named(d, "-limit"));
+}
+
+json_t *qemu_disk_filter_node(const struct vm_disk *d)
+{
+    return json_pack("{s:s, s:o, s:o, s:o, s:b}",
+        "driver", "throttle",
+        "node-name", named(d, ""),
+        "throttle-group", named(d, "-limit"),
+        "file", named(d, "-fmt"),
+        "read-only", d->read_only || d->cd);
+}
+
+json_t *qemu_disk_device(const struct vm_disk *d, const char *bus, int bootindex)
+{
+    json_t *j = json_pack("{s:s, s:o, s:s}", "driver", d->cd ? "ide-cd" : "virtio-blk-pci", "id", named(d, ""), "bus", bus);
+
+    if (!d->cd) {
+        json_object_set_new(j, "drive", named(d, ""));
+        json_object_set_new(j, "serial", json_sprintf("%.20s", d->vdi ? d->vdi : ""));
+    } else if (qemu_disk_has_medium(d)) {
+        json_object_set_new(j, "drive", named(d, "-fmt"));
+    }
+    if (bootindex >= 0)
+        json_object_set_new(j, "bootindex", json_integer(bootindex));
+    return j;
+}
+
+json_t *qemu_nic_netdev(const struct vm_nic *n, const char *fd)
+{
+    json_t *id = json_sprintf("net%lld", (long long)n->position);
+
+    if (fd)
+        return json_pack("{s:s, s:o, s:s}", "type", "tap", "id", id, "fd", fd);
+    return json_pack("{s:s, s:o, s:I}", "type", "hubport", "id", id, "hubid", (json_int_t)n->position + 1);
+}
+
+json_t *qemu_nic_device(const struct vm_nic *n, const char *bus, int bootindex, bool boot_rom)
+{
+    bool e1000 = cstr_eq(n->model, "e1000");
+    json_t *j = json_pack("{s:s, s:o, s:o, s:s, s:s}",
+        "driver", e1000 ? "e1000" : "virtio-net-pci",
+        "id", json_sprintf("nic%lld", (long long)n->position),
+        "netdev", json_sprintf("net%lld", (long long)n->position),
+        "mac", n->mac,
+        "bus", bus);
+
+    if (!boot_rom)
+        json_object_set_new(j, "romfile", json_string("")); /* no iPXE, and none of its time */
+    if (!e1000 && n->mtu > 0 && n->mtu != 1500)
+        json_object_set_new(j, "host_mtu", json_integer(n->mtu));
+    if (bootindex >= 0)
+        json_object_set_new(j, "bootindex", json_integer(bootindex));
+    return j;
+}

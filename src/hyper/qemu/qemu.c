@@ -1,0 +1,645 @@
+#include "hyper/qemu/qemu.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include "base/arena.h"
+#include "base/fd.h"
+#include "base/mem.h"
+#include "base/proc.h"
+#include "gen/ipc_vm.h"
+#include "hyper/qemu/argv.h"
+#include "hyper/qemu/kvm_probe.h"
+#include "hyper/qemu/private.h"
+
+#define BINARY "/usr/bin/qemu-system-x86_64"
+#define VARS_TEMPLATE "/usr/share/OVMF/OVMF_VARS_4M.fd"
+#define VARS_MAX (1024 * 1024)
+#define KERNEL_MAX (1024ULL * 1024 * 1024)
+#define RECORD "qemu.pid"
+#define LOG "qemu.log"
+#define LOG_MAX (1024 * 1024)
+#define GREETING_US (30 * 1000000ULL)
+#define ATTACH_US (10 * 1000000ULL)
+#define QUIT_US (5 * 1000000ULL)
+#define HOUSEKEEPING_US (60 * 1000000ULL)
+
+static uint64_t in(struct qemu *q, uint64_t us)
+{
+    return clock_now(q->env.loop) + us;
+}
+
+/* ---- what happens by itself ---- */
+
+static void tell(struct qemu *q, enum hyper_event_kind kind, const char *device)
+{
+    struct hyper_event ev = { kind, device };
+
+    waitq_wake_all(&q->change);
+    if (q->env.on_event)
+        q->env.on_event(q->env.ctx, &ev);
+}
+
+static void on_qmp_event(void *ctx, const char *event, json_t *data)
+{
+    static const char *const state_events[] = { "SHUTDOWN", "STOP", "RESUME", "GUEST_PANICKED", "GUEST_CRASHLOADED",
+        "SUSPEND", "WAKEUP" };
+    struct qemu *q = ctx;
+
+    if (cstr_eq(event, "RESET")) {
+        q->resets++;
+        if (json_is_true(json_object_get(data, "guest")))
+            tell(q, HYPER_EV_RESET, NULL);
+        else
+            waitq_wake_all(&q->change);
+    } else if (cstr_eq(event, "DEVICE_DELETED")) {
+        const char *device = json_string_value(json_object_get(data, "device"));
+
+        if (!device)
+            return; /* a part of a device; the whole one follows */
+        snprintf(q->unplugged[q->n_unplugged++ % N_UNPLUGGED], QEMU_ID_SIZE, "%s", device);
+        tell(q, HYPER_EV_UNPLUGGED, device);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(state_events); i++)
+        if (cstr_eq(event, state_events[i]))
+            tell(q, HYPER_EV_STATE, NULL);
+}
+
+static void on_qmp_lost(void *ctx)
+{
+    struct qemu *q = ctx;
+
+    waitq_wake_all(&q->change);
+}
+
+static void on_exit_of_qemu(void *arg, uint32_t events)
+{
+    struct qemu *q = arg;
+    siginfo_t si;
+
+    (void)events;
+    watch_drop(&q->exit_watch);
+    (void)waitid(P_PIDFD, (id_t)q->pidfd, &si, WEXITED | WNOHANG); /* fails if it is not our child: init reaps it */
+    q->gone = true;
+    tell(q, HYPER_EV_STATE, NULL);
+}
+
+/* What a guest can make QEMU say must not fill the disk; QEMU appends, so cutting the file is safe. */
+static void on_housekeeping(void *arg)
+{
+    struct qemu *q = arg;
+    char *path = mem_printf("%s/" LOG, q->env.dir);
+    struct stat st;
+
+    if (stat(path, &st) == 0 && st.st_size > LOG_MAX && truncate(path, 0) < 0)
+        waitq_wake_all(&q->change); /* nothing else can be done; tried again next time */
+    free(path);
+    timer_set(q->housekeeping, in(q, HOUSEKEEPING_US));
+}
+
+/* ---- the object ---- */
+
+static void qemu_free(struct hyper_guest *g)
+{
+    struct qemu *q = g ? qemu_of(g) : NULL;
+
+    if (!q)
+        return;
+    qmp_free(q->qmp);
+    watch_free(q->exit_watch);
+    timer_free(q->housekeeping);
+    fd_drop(&q->pidfd);
+    free(q);
+}
+
+static struct qemu *qemu_new(const struct hyper_env *env)
+{
+    struct qemu *q = mem_new(struct qemu);
+
+    q->base.ops = &hyper_qemu;
+    q->env = *env;
+    q->pidfd = -1;
+    waitq_init(&q->change);
+    q->housekeeping = timer_new(env->loop, on_housekeeping, q);
+    timer_set(q->housekeeping, in(q, HOUSEKEEPING_US));
+    return q;
+}
+
+static struct err *talk_to(struct qemu *q, int *fd, uint64_t us)
+{
+    return qmp_open(q->env.loop, fd_take(fd), in(q, us), on_qmp_event, on_qmp_lost, q, &q->qmp);
+}
+
+static struct err *reconnect(struct qemu *q)
+{
+    char *path = mem_printf("%s/qmp.sock", q->env.dir);
+    int fd = -1;
+    struct err *e;
+
+    qmp_drop(&q->qmp);
+    e = q->gone ? err_internal("QEMU has ended") : unix_connect(path, &fd);
+    free(path);
+    TRY(e);
+    return talk_to(q, &fd, ATTACH_US);
+}
+
+struct err *qemu_call(struct qemu *q, const char *command, json_t *args, int fd, json_t **ret_value)
+{
+    if (!q->qmp || qmp_is_lost(q->qmp)) {
+        struct err *e = reconnect(q);
+
+        if (e) {
+            json_decref(args);
+            return err_note(e, "%s", command);
+        }
+    }
+    return qmp_call(q->qmp, command, args, fd, in(q, CALL_US), ret_value);
+}
+
+/* ---- start ---- */
+
+static struct err *open_dir(const struct hyper_env *env, int *ret_fd)
+{
+    int fd = open(env->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (fd < 0)
+        return err_errno(errno, "open folder of the VM");
+    *ret_fd = fd;
+    return NULL;
+}
+
+static struct err *listen_in(const struct hyper_env *env, const char *name, int *ret_fd)
+{
+    char *path = mem_printf("%s/%s", env->dir, name);
+    struct err *e = unix_listen(path, 0600, ret_fd);
+
+    free(path);
+    return e;
+}
+
+static struct err *connect_in(const struct hyper_env *env, const char *name, int *ret_fd)
+{
+    char *path = mem_printf("%s/%s", env->dir, name);
+    struct err *e = unix_connect(path, ret_fd);
+
+    free(path);
+    return e;
+}
+
+/*
+ * QEMU opens kernels by path, so as /proc/self/fd/N anew, and the VM's user may
+ * not be allowed to. Then it gets a copy.
+ */
+static struct err *reopenable(const char *what, int fd, int *ret_fd)
+{
+    AUTO(fd_drop) int copy = -1;
+    char path[64];
+    struct stat st;
+
+    if (!qemu_has_fd(fd))
+        return NULL;
+    if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || (uint64_t)st.st_size > KERNEL_MAX)
+        return err_internal("%s is no file, or too large", what);
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    copy = open(path, O_RDONLY | O_CLOEXEC);
+    if (copy < 0 && errno == EACCES) {
+        copy = memfd_create(what, MFD_CLOEXEC);
+        for (off_t at = 0; copy >= 0 && at < st.st_size;) {
+            char block[65536];
+            ssize_t n = pread(fd, block, sizeof(block), at);
+
+            if (n <= 0)
+                return err_errno(n < 0 ? errno : EIO, "read %s", what);
+            TRY(fd_write_all(copy, block, (size_t)n));
+            at += n;
+        }
+    }
+    if (copy < 0)
+        return err_errno(errno, "open %s", what);
+    *ret_fd = fd_take(&copy);
+    return NULL;
+}
+
+static struct err *vars_prepare(int dir, const struct vm_plan *plan)
+{
+    AUTO(buf_done) struct buf b;
+
+    buf_init(&b, VARS_MAX);
+    if (!cstr_eq(plan->firmware, "uefi")) {
+        if (unlinkat(dir, QEMU_VARS_FILE, 0) < 0 && errno != ENOENT)
+            return err_errno(errno, "remove " QEMU_VARS_FILE);
+        return NULL;
+    }
+    TRY(file_read(AT_FDCWD, VARS_TEMPLATE, &b));
+    if (plan->nvram.len && plan->nvram.len != b.len)
+        return err_internal("UEFI variables of %zu bytes, %zu expected", plan->nvram.len, b.len);
+    return file_write_atomic(dir, QEMU_VARS_FILE, plan->nvram.len ? plan->nvram.p : b.p, b.len, 0600);
+}
+
+static struct err *record_write(struct qemu *q, int dir)
+{
+    char line[64];
+    uint64_t started = 0;
+
+    TRY(proc_start_time(q->pid, &started));
+    int n = snprintf(line, sizeof(line), "%d %" PRIu64 " %d\n", (int)q->pid, started, q->no_reboot);
+    return file_write_atomic(dir, RECORD, line, (size_t)n, 0600);
+}
+
+static void adopt(struct qemu *q, pid_t pid, int pidfd)
+{
+    q->pid = pid;
+    q->pidfd = pidfd;
+    q->exit_watch = watch_new(q->env.loop, pidfd, EPOLLIN, on_exit_of_qemu, q);
+}
+
+static struct err *spawn(struct qemu *q, int dir, const struct qemu_setup *setup, const struct vm_plan *plan)
+{
+    AUTO(arena_drop) struct arena *a = arena_new();
+    AUTO(fd_drop) int log = openat(dir, LOG, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+    struct qemu_argv cmd = { 0 };
+    struct proc_fd *fds;
+    pid_t pid;
+    int pidfd = -1;
+
+    if (log < 0)
+        return err_errno(errno, "open " LOG);
+    TRY(qemu_argv_build(a, setup, plan, &cmd));
+    fds = arena_new_array(a, cmd.n_fds + 2, struct proc_fd);
+    fds[0] = (struct proc_fd){ log, 1 };
+    fds[1] = (struct proc_fd){ log, 2 };
+    memcpy(fds + 2, cmd.fds, cmd.n_fds * sizeof(*fds));
+    struct proc_spec spec = { .argv = cmd.argv, .fds = fds, .n_fds = cmd.n_fds + 2, .cwd = q->env.dir };
+    TRY(proc_spawn(&spec, &pid, &pidfd));
+    adopt(q, pid, pidfd);
+    return record_write(q, dir);
+}
+
+static struct err *launch(struct qemu *q, int dir, const struct vm_plan *plan)
+{
+    AUTO(fd_drop) int qmp = -1;
+    AUTO(fd_drop) int tools = -1;
+    AUTO(fd_drop) int serial = -1;
+    AUTO(fd_drop) int client = -1;
+    AUTO(fd_drop) int kernel = -1;
+    AUTO(fd_drop) int initrd = -1;
+    char why_not[64];
+
+    TRY(vars_prepare(dir, plan));
+    TRY(reopenable("kernel", plan->kernel, &kernel));
+    TRY(reopenable("initrd", plan->initrd, &initrd));
+    TRY(listen_in(&q->env, "qmp.sock", &qmp));
+    TRY(listen_in(&q->env, "tools.sock", &tools));
+    TRY(listen_in(&q->env, "serial.sock", &serial));
+    /* Connected before QEMU even starts: its greeting is then simply there, and its death hangs up. */
+    TRY(connect_in(&q->env, "qmp.sock", &client));
+    struct qemu_setup setup = { BINARY, kvm_works(why_not, sizeof(why_not)), qmp, tools, serial, kernel, initrd };
+    TRY(spawn(q, dir, &setup, plan));
+    fd_drop(&qmp);
+    fd_drop(&tools);
+    fd_drop(&serial);
+    return talk_to(q, &client, GREETING_US);
+}
+
+static struct err *settle(struct qemu *q, const struct vm_plan *plan)
+{
+    for (size_t i = 0; i < plan->n_disks; i++)
+        TRY(qemu_lease_pass(q, &plan->disks[i]));
+    for (size_t i = 0; i < plan->n_nics; i++)
+        if (!qemu_has_fd(plan->nics[i].tap))
+            TRY(qemu_link_set(q, &plan->nics[i], false));
+    return plan->paused ? NULL : qemu_call(q, "cont", NULL, -1, NULL);
+}
+
+/* The last words of a QEMU that did not come up. */
+static struct err *with_last_words(struct err *e, int dir)
+{
+    AUTO(buf_done) struct buf b;
+
+    buf_init(&b, LOG_MAX);
+    err_ignore(file_read(dir, LOG, &b), "then there are no last words");
+    size_t from = b.len > 400 ? b.len - 400 : 0;
+    return b.len ? err_note(e, "QEMU said: %.*s", (int)(b.len - from), b.p + from) : e;
+}
+
+static void forget_files(const struct hyper_env *env)
+{
+    static const char *const names[] = { RECORD, "qmp.sock", "tools.sock", "serial.sock", QEMU_VNC_FILE };
+    AUTO(fd_drop) int dir = -1;
+
+    err_ignore(open_dir(env, &dir), "no folder, no files");
+    for (size_t i = 0; dir >= 0 && i < ARRAY_LEN(names); i++)
+        unlinkat(dir, names[i], 0);
+}
+
+static struct err *kill_and_wait(struct qemu *q)
+{
+    uint64_t deadline = in(q, CALL_US);
+
+    fiber_interrupt_clear(); /* who cancels a start wants no half of it left behind */
+    if (!q->gone && q->pidfd >= 0)
+        TRY(proc_kill(q->pidfd, SIGKILL));
+    while (!q->gone && q->pidfd >= 0)
+        if (!waitq_wait(&q->change, deadline))
+            return err_internal("QEMU does not end though killed");
+    forget_files(&q->env);
+    return NULL;
+}
+
+static struct err *qemu_start(const struct hyper_env *env, const struct vm_plan *plan, struct hyper_guest **ret_guest)
+{
+    AUTO(fd_drop) int dir = -1;
+    struct qemu *q;
+    struct err *e;
+
+    TRY(open_dir(env, &dir));
+    if (cstr_eq(plan->firmware, "direct") && !qemu_has_fd(plan->kernel))
+        return err_internal("direct start without a kernel");
+    q = qemu_new(env);
+    q->no_reboot = cstr_eq(plan->on_reboot, "destroy");
+    e = launch(q, dir, plan);
+    if (!e)
+        e = settle(q, plan);
+    if (e) {
+        e = with_last_words(e, dir);
+        q->env.on_event = NULL;
+        e = err_first(e, kill_and_wait(q));
+        qemu_free(&q->base);
+        return e;
+    }
+    *ret_guest = &q->base;
+    return NULL;
+}
+
+/* ---- attach ---- */
+
+static bool record_parse(const char *text, pid_t *ret_pid, uint64_t *ret_started, bool *ret_no_reboot)
+{
+    struct str pid, started, rest = str_trim(str_of(text));
+    uint64_t p, flag;
+
+    if (!str_cut(rest, ' ', &pid, &rest) || !str_cut(rest, ' ', &started, &rest))
+        return false;
+    if (rest.len && rest.p[rest.len - 1] == '\n')
+        rest.len--;
+    if (!str_to_u64(pid, &p) || p == 0 || p > INT32_MAX || !str_to_u64(started, ret_started) || !str_to_u64(rest, &flag))
+        return false;
+    *ret_pid = (pid_t)p;
+    *ret_no_reboot = flag != 0;
+    return true;
+}
+
+static struct err *record_read(const struct hyper_env *env, struct qemu *q, bool *ret_found)
+{
+    AUTO(fd_drop) int dir = -1;
+    AUTO(buf_done) struct buf b;
+    uint64_t started;
+    pid_t pid;
+    int pidfd = -1;
+    struct err *e;
+
+    buf_init(&b, 256);
+    TRY(open_dir(env, &dir));
+    e = file_read(dir, RECORD, &b);
+    if (e && err_errno_get(e) == ENOENT) {
+        err_ignore(e, "it was never started, or ended properly");
+        return NULL;
+    }
+    TRY(e);
+    *ret_found = true;
+    if (!record_parse(buf_str(&b).p, &pid, &started, &q->no_reboot))
+        return err_internal("malformed " RECORD);
+    e = proc_open(pid, started, &pidfd);
+    if (e && err_errno_get(e) == ESRCH) {
+        err_ignore(e, "it has ended");
+        q->gone = true;
+        return NULL;
+    }
+    TRY(e);
+    adopt(q, pid, pidfd);
+    return NULL;
+}
+
+static struct err *qemu_attach(const struct hyper_env *env, struct hyper_guest **ret_guest, const char **ret_reason)
+{
+    struct qemu *q = qemu_new(env);
+    bool found = false;
+    struct err *e = record_read(env, q, &found);
+
+    if (e || !found || q->gone) {
+        if (!e) {
+            *ret_guest = NULL;
+            *ret_reason = found ? "gone" : "";
+        }
+        if (found && q->gone)
+            forget_files(env);
+        qemu_free(&q->base);
+        return e;
+    }
+    e = reconnect(q);
+    if (e) { /* it lives but does not talk: query fails, destroy still works */
+        err_ignore(err_note(e, "attach"), "tried again by the next call");
+    }
+    *ret_guest = &q->base;
+    *ret_reason = "";
+    return NULL;
+}
+
+/* ---- life ---- */
+
+static enum hyper_power power_of(const char *status)
+{
+    static const struct {
+        const char *status;
+        enum hyper_power power;
+    } table[] = {
+        { "running", HYPER_RUNNING },
+        { "suspended", HYPER_RUNNING }, /* S3: the guest sleeps by its own will */
+        { "prelaunch", HYPER_BUILT },
+        { "shutdown", HYPER_OFF },
+        { "guest-panicked", HYPER_CRASHED },
+        { "internal-error", HYPER_CRASHED },
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(table); i++)
+        if (cstr_eq(status, table[i].status))
+            return table[i].power;
+    return HYPER_PAUSED;
+}
+
+static struct err *query_power(struct qemu *q, enum hyper_power *ret_power)
+{
+    AUTO(json_drop) json_t *status = NULL;
+    struct err *e = q->gone ? NULL : qemu_call(q, "query-status", NULL, -1, &status);
+
+    if (e && !qmp_refused(e) && !q->gone) /* it may just be ending: its pidfd tells within the second */
+        waitq_wait(&q->change, in(q, 1000000));
+    if (q->gone) {
+        if (e)
+            err_ignore(e, "it ended meanwhile");
+        *ret_power = HYPER_GONE;
+        return NULL;
+    }
+    TRY(e);
+    *ret_power = power_of(json_string_value(json_object_get(status, "status")));
+    return NULL;
+}
+
+static struct err *qemu_query(struct hyper_guest *g, enum hyper_power *ret_power, pid_t *ret_pid)
+{
+    struct qemu *q = qemu_of(g);
+
+    TRY(query_power(q, ret_power));
+    *ret_pid = q->gone ? 0 : q->pid;
+    return NULL;
+}
+
+static struct err *qemu_pause(struct hyper_guest *g)
+{
+    return qemu_call(qemu_of(g), "stop", NULL, -1, NULL);
+}
+
+static struct err *qemu_unpause(struct hyper_guest *g)
+{
+    return qemu_call(qemu_of(g), "cont", NULL, -1, NULL);
+}
+
+static struct err *qemu_request_shutdown(struct hyper_guest *g)
+{
+    return qemu_call(qemu_of(g), "system_powerdown", NULL, -1, NULL);
+}
+
+static struct err *reboot_action(struct qemu *q, const char *action)
+{
+    return q->no_reboot ? qemu_call(q, "set-action", json_pack("{s:s}", "reboot", action), -1, NULL) : NULL;
+}
+
+/* From whatever power to running. An immediate cont after system_reset would be refused: RESET first. */
+static struct err *qemu_reset(struct hyper_guest *g)
+{
+    struct qemu *q = qemu_of(g);
+    uint64_t before = q->resets, deadline = in(q, CALL_US);
+    enum hyper_power power = HYPER_GONE;
+    struct err *e;
+
+    TRY(reboot_action(q, "reset"));
+    before = q->resets;
+    e = qemu_call(q, "system_reset", NULL, -1, NULL);
+    while (!e && q->resets == before)
+        if (q->gone || !waitq_wait(&q->change, deadline))
+            e = err_internal("QEMU did not reset");
+    e = err_first(e, reboot_action(q, "shutdown"));
+    TRY(e);
+    TRY(query_power(q, &power));
+    return power == HYPER_RUNNING ? NULL : qemu_call(q, "cont", NULL, -1, NULL);
+}
+
+/* quit lets QEMU write back what its disk formats hold in memory; one that does not listen is killed. */
+static struct err *qemu_destroy(struct hyper_guest *g)
+{
+    struct qemu *q = qemu_of(g);
+    uint64_t deadline = in(q, QUIT_US);
+
+    if (!q->gone && q->qmp && !qmp_is_lost(q->qmp))
+        err_ignore(qmp_call(q->qmp, "quit", NULL, -1, deadline, NULL), "it may end before it answers");
+    while (!q->gone && q->qmp && !qmp_is_lost(q->qmp))
+        if (!waitq_wait(&q->change, deadline))
+            break;
+    while (!q->gone && q->qmp && qmp_is_lost(q->qmp)) /* hung up: it is on its way out, still closing its disks */
+        if (!waitq_wait(&q->change, deadline))
+            break;
+    return kill_and_wait(q);
+}
+
+static struct err *qemu_console(struct hyper_guest *g, const char *protocol, int *ret_fd)
+{
+    struct qemu *q = qemu_of(g);
+
+    if (q->gone)
+        return err_internal("QEMU has ended");
+    if (cstr_eq(protocol, "rfb"))
+        return connect_in(&q->env, QEMU_VNC_FILE, ret_fd);
+    if (cstr_eq(protocol, "vt100"))
+        return connect_in(&q->env, "serial.sock", ret_fd);
+    return err_internal("no console of this kind");
+}
+
+static struct err *qemu_nvram(const struct hyper_env *env, struct buf *b)
+{
+    AUTO(fd_drop) int dir = -1;
+    struct err *e;
+
+    TRY(open_dir(env, &dir));
+    e = file_read(dir, QEMU_VARS_FILE, b);
+    if (e && err_errno_get(e) == ENOENT) {
+        err_ignore(e, "no UEFI guest");
+        return NULL;
+    }
+    return e;
+}
+
+/* ---- probe ---- */
+
+static struct err *read_version(char *ret, size_t size)
+{
+    static const char *const argv[] = { BINARY, "-version", NULL };
+    AUTO(fd_drop) int out = memfd_create("version", MFD_CLOEXEC);
+    AUTO(fd_drop) int pidfd = -1;
+    struct proc_fd fds[] = { { out, 1 } };
+    struct proc_spec spec = { .argv = argv, .fds = fds, .n_fds = 1, .die_with_parent = SIGKILL };
+    char text[256] = { 0 };
+    pid_t pid;
+    int status = -1;
+
+    if (out < 0)
+        return err_errno(errno, "memfd");
+    TRY(proc_spawn(&spec, &pid, &pidfd));
+    if (!proc_wait(pidfd, clock_now(fiber_loop()) + CALL_US, &status))
+        return err_first(proc_kill(pidfd, SIGKILL), err_internal("%s does not end", BINARY));
+    if (status != 0 || pread(out, text, sizeof(text) - 1, 0) <= 0)
+        return err_internal("%s does not run", BINARY);
+    const char *v = strstr(text, "version ");
+    size_t len = v ? strspn(v + 8, "0123456789.") : 0;
+    if (!len)
+        return err_internal("%s names no version", BINARY);
+    snprintf(ret, size, "%.*s", (int)len, v + 8);
+    return NULL;
+}
+
+static struct err *qemu_probe(struct hyper_info *ret_info)
+{
+    struct hyper_info info = { .name = "qemu", .vcpus_max = 64 };
+
+    TRY(read_version(info.version, sizeof(info.version)));
+    snprintf(info.accelerator, sizeof(info.accelerator), "%s", kvm_works(info.detail, sizeof(info.detail)) ? "kvm" : "tcg");
+    info.uefi = access(VARS_TEMPLATE, R_OK) == 0;
+    *ret_info = info;
+    return NULL;
+}
+
+const struct hyper_ops hyper_qemu = {
+    .name = "qemu",
+    .probe = qemu_probe,
+    .start = qemu_start,
+    .attach = qemu_attach,
+    .free = qemu_free,
+    .query = qemu_query,
+    .pause = qemu_pause,
+    .unpause = qemu_unpause,
+    .request_shutdown = qemu_request_shutdown,
+    .reset = qemu_reset,
+    .destroy = qemu_destroy,
+    .disk_add = qemu_disk_add,
+    .disk_remove = qemu_disk_remove,
+    .media = qemu_media,
+    .nic_add = qemu_nic_add,
+    .nic_remove = qemu_nic_remove,
+    .console = qemu_console,
+    .nvram = qemu_nvram,
+};

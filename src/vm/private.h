@@ -1,0 +1,58 @@
+#pragma once
+#include "base/arena.h"
+#include "base/fiber.h"
+#include "base/loop.h"
+#include "gen/ipc_vm.h"
+#include "hyper/hyper.h"
+#include "vm/journal.h"
+#include "vm/state.h"
+
+/* What service.c (the operations) and life.c (state, policies) share. */
+
+struct vm_service {
+    struct loop *loop;
+    const struct hyper_ops *ops;
+    char *dir; /* owned */
+    struct hyper_env env;
+
+    enum vm_life life;
+    struct hyper_guest *guest; /* owned; the guest itself is nobody's */
+    pid_t pid; /* of the hypervisor process */
+    struct vm_journal journal; /* as last written */
+    struct arena *plan_arena;  /* owned; NULL without a plan */
+    struct vm_plan plan;       /* without descriptors */
+
+    struct fiber *holder; /* of the turn */
+    bool overtakable;     /* the holder waits for the guest, and destroy may end that */
+    struct waitq turn;
+    struct waitq change;  /* the hypervisor had something to say */
+    bool check_due;       /* a check fiber is on its way */
+    bool guest_reset;     /* the guest rebooted since the last check */
+    unsigned users;       /* fibers inside */
+    bool closed;          /* the last user frees */
+
+    struct ipc_peer *peer; /* borrowed; told of changes; NULL when gone */
+};
+
+/* [waits] for its turn; every operation that acts on the guest is between these two. */
+struct err *vm_enter(struct vm_service *s, bool overtakable, bool overtaking) MUST_CHECK;
+void vm_leave(struct vm_service *s);
+
+void vm_move(struct vm_service *s, enum vm_life to);
+struct err *vm_expect(struct vm_service *s, unsigned lives, const char *expected) MUST_CHECK;
+void vm_fill_state(struct vm_service *s, struct vm_state *ret);
+struct err *vm_journal_move(struct vm_service *s, enum vm_phase phase, const char *reason) MUST_CHECK;
+struct err *vm_plan_keep(struct vm_service *s, const struct vm_plan *plan) MUST_CHECK;
+
+/* [waits] Ends the guest and everything about it. */
+struct err *vm_end(struct vm_service *s, const char *reason) MUST_CHECK;
+/* Drops a guest that is gone already. */
+struct err *vm_bury(struct vm_service *s, const char *reason) MUST_CHECK;
+/* [waits] Looks at the guest's true state and applies the policies. *ret_what: as in vmevents, NULL when nothing changed. */
+struct err *vm_check(struct vm_service *s, const char **ret_what) MUST_CHECK;
+void vm_tell(struct vm_service *s, const char *what, const char *detail);
+
+/* The hypervisor's events arrive here. */
+void vm_on_event(void *ctx, const struct hyper_event *ev);
+/* Later, in a fiber of its own: vm_check() and vm_tell(). */
+void vm_check_later(struct vm_service *s);
