@@ -276,7 +276,7 @@ struct err *store_wait_durable(struct store *s, uint64_t gen)
         s->users++;
         while (!w.done)
             fiber_park();
-        if (s->closed)
+        if (s->closed && w.gen > s->durable)
             e = closed_err();
     }
     for (size_t i = s->lost.len; !e && i-- > 0 && w.gen <= s->lost.p[i].to;)

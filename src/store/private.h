@@ -141,8 +141,9 @@ struct store {
 struct row *row_new(struct shelf *k, char *ref, uint64_t created); /* takes ref; every field has its default */
 void row_free(struct row *r);
 struct value field_default(const struct field *f);
-bool field_is_edge(const struct field *f);    /* writing it changes a derived set */
-bool field_is_durable(const struct field *f); /* kept by the durable back end */
+bool field_takes(const struct field *f, const struct value *v); /* the right kind of value */
+bool field_is_edge(const struct field *f);                      /* writing it changes a derived set */
+bool field_is_durable(const struct field *f);                   /* kept by the durable back end */
 void slot_put(struct row *r, const struct field *f,
     const struct value *v); /* copies; frees what was there; no edges, no indexes */
 struct err *row_encode(

@@ -85,9 +85,14 @@ static bool kind_fits(const struct type *t, uint8_t kind)
     return true;
 }
 
+bool field_takes(const struct field *f, const struct value *v)
+{
+    return kind_fits(f->type, v->kind);
+}
+
 struct value field_fit(const struct field *f, const struct value *v)
 {
-    return v && kind_fits(f->type, v->kind) ? *v : field_default(f);
+    return field_takes(f, v) ? *v : field_default(f);
 }
 
 struct row *row_new(struct shelf *k, char *ref, uint64_t created)

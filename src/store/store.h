@@ -67,7 +67,8 @@ const struct row *row_related(const struct row *r, const struct field *derived, 
 
 /*
  * Transactions. Between tx_begin() and tx_commit()/tx_apply() the caller must
- * not wait. Values are copied. A row created or changed in the transaction is
+ * not wait. Values are copied; one of the wrong kind (text for a datetime, say)
+ * makes the transaction fail with INTERNAL_ERROR. A row created or changed in the transaction is
  * seen by others only once it is applied; tx_get() sees it.
  */
 struct tx_field {

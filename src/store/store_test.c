@@ -174,6 +174,9 @@ TEST(failing_transaction_leaves_nothing)
     t = tx_begin(s);
     tx_set(t, "v1", F_VM_VBDs, value_set(NULL, 0));
     CHECK_ERR(tx_apply(t, &gen), "INTERNAL_ERROR");
+    t = tx_begin(s);
+    tx_set(t, "v1", F_VM_memory_static_max, value_str("1024")); /* the wrong kind */
+    CHECK_ERR(tx_apply(t, &gen), "INTERNAL_ERROR");
 
     t = tx_begin(s);
     tx_destroy(t, "v1"); /* abandoned */
@@ -322,6 +325,38 @@ TEST_FIBER(rows_outlive_the_store)
     test_disk_done(&f);
     test_disk_done(&empty);
     test_disk_done(&none);
+}
+
+TEST_FIBER(row_of_every_class_comes_back_as_it_was)
+{
+    struct test_disk d, f;
+    test_disk_init(&d);
+    test_disk_init(&f);
+    struct store *s = open_on(loop, &d, &f), *again;
+    AUTO(arena_drop) struct arena *a = arena_new();
+
+    for (size_t i = 0; i < model_n_classes(); i++)
+        commit_row(s, model_class(i), model_class(i)->name, NULL, NULL);
+    fiber_sleep(1000000);
+    again = open_on(loop, &d, &f);
+    for (size_t i = 0; i < model_n_classes(); i++) {
+        const struct model_class *c = model_class(i);
+        const struct row *r = store_find_of(s, c, c->name), *back = store_find_of(again, c, c->name);
+        CHECK(r && back);
+        CHECK_INT(row_created(back), row_created(r));
+        for (size_t k = 0; k < c->n_fields; k++) {
+            struct value v = row_value(a, r, c->fields[k]), w = row_value(a, back, c->fields[k]);
+            CHECK(value_eq(&v, &w));
+            if (c->fields[k]->relation == REL_DERIVED)
+                CHECK(c->fields[k]->other && c->fields[k]->other->other == c->fields[k]);
+            else /* a default of the wrong kind would not be let in */
+                CHECK_OK(commit_set(s, c->name, c->fields[k], v));
+        }
+    }
+    store_close(s);
+    store_close(again);
+    test_disk_done(&d);
+    test_disk_done(&f);
 }
 
 struct writer {

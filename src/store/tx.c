@@ -72,6 +72,8 @@ const char *tx_create(
     for (size_t i = 0; i < n; i++) {
         if (fields[i].field->class != c || fields[i].field->relation == REL_DERIVED)
             misuse(t, fields[i].field, "cannot be given to a new row");
+        else if (!field_takes(fields[i].field, &fields[i].value))
+            misuse(t, fields[i].field, "takes another kind of value");
         copy[i] = (struct tx_field){ fields[i].field, value_copy(t->arena, &fields[i].value) };
         has_uuid |= fields[i].field == c->uuid;
     }
@@ -88,6 +90,8 @@ void tx_set(struct tx *t, const char *ref, const struct field *f, struct value v
 {
     if (f->relation == REL_DERIVED)
         misuse(t, f, "is derived and cannot be set");
+    else if (!field_takes(f, &v))
+        misuse(t, f, "takes another kind of value");
     vec_push(&t->ops,
         ((struct op){ .kind = OP_SET,
             .ref = arena_strdup(t->arena, ref),
