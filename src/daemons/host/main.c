@@ -46,6 +46,7 @@ struct daemon {
     const struct hyper_ops *ops;
     struct hyper_info probed;
     struct inventory_hyper inventory_hyper;
+    int failed; /* exit code */
 };
 
 static struct err *ask_storage(void *ctx, struct ipc_peer **ret_peer)
@@ -136,31 +137,6 @@ static void room(struct daemon *d)
     d->room = host_room_new(&c);
 }
 
-static struct err *setup(struct daemon *d)
-{
-    AUTO(mem_drop) char *socket = mem_printf("%s/host.sock", d->run);
-    AUTO(mem_drop) char *storage = mem_printf("%s/storage.sock", d->run);
-    AUTO(mem_drop) char *net = mem_printf("%s/net.sock", d->run);
-    AUTO(fd_drop) int fd = -1;
-    unsigned gid;
-
-    d->core_uid = getuid();
-    if (d->core_user)
-        TRY(daemon_user(d->core_user, &d->core_uid, &gid));
-    d->vm_dir = mem_printf("%s/vm", d->run);
-    d->boot_dir = d->boot ? mem_strdup(d->boot) : mem_printf("%s/boot", d->state);
-    TRY(programs(d));
-    TRY(cells(d));
-    TRY(d->ops->probe(&d->probed));
-    room(d);
-    d->storage = ipc_dialer_new(d->loop, storage, NULL, NULL, d);
-    d->net = ipc_dialer_new(d->loop, net, NULL, NULL, d);
-    TRY(cells_adopt(d->cells));
-    TRY(unix_listen(socket, 0666, &fd)); /* who may talk is decided by the peer's uid */
-    d->listener = ipc_listen(d->loop, fd_take(&fd), on_peer, d);
-    return NULL;
-}
-
 static void log_start(const struct daemon *d)
 {
     size_t n;
@@ -170,6 +146,52 @@ static void log_start(const struct daemon *d)
         log_warn("guests run without a wall", F("missing", missing[i]));
     log_info("host serves", F("hypervisor", d->probed.name), F("accelerator", d->probed.accelerator),
         F("detail", d->probed.detail), FI("guests", cells_count(d->cells)));
+}
+
+static struct err *setup(struct daemon *d)
+{
+    AUTO(mem_drop) char *storage = mem_printf("%s/storage.sock", d->run);
+    AUTO(mem_drop) char *net = mem_printf("%s/net.sock", d->run);
+    unsigned gid;
+
+    d->core_uid = getuid();
+    if (d->core_user)
+        TRY(daemon_user(d->core_user, &d->core_uid, &gid));
+    d->vm_dir = mem_printf("%s/vm", d->run);
+    d->boot_dir = d->boot ? mem_strdup(d->boot) : mem_printf("%s/boot", d->state);
+    TRY(programs(d));
+    TRY(cells(d));
+    d->storage = ipc_dialer_new(d->loop, storage, NULL, NULL, d);
+    d->net = ipc_dialer_new(d->loop, net, NULL, NULL, d);
+    return NULL;
+}
+
+static struct err *open_door(struct daemon *d)
+{
+    AUTO(mem_drop) char *socket = mem_printf("%s/host.sock", d->run);
+    AUTO(fd_drop) int fd = -1;
+
+    TRY(d->ops->probe(&d->probed));
+    room(d);
+    TRY(cells_adopt(d->cells)); /* vm_list waits for it */
+    TRY(unix_listen(socket, 0666, &fd)); /* who may talk is decided by the peer's uid */
+    d->listener = ipc_listen(d->loop, fd_take(&fd), on_peer, d);
+    return NULL;
+}
+
+/* [waits] */
+static void begin(void *arg)
+{
+    struct daemon *d = arg;
+    struct err *e = open_door(d);
+
+    if (e) {
+        d->failed = daemon_fail("runnymede-host", e);
+        loop_stop(d->loop);
+        return;
+    }
+    log_start(d);
+    daemon_ready();
 }
 
 static bool arguments(struct daemon *d, int argc, char **argv)
@@ -228,8 +250,7 @@ int main(int argc, char **argv)
         e = setup(&d);
     if (e)
         return daemon_fail("runnymede-host", e);
-    log_start(&d);
-    daemon_ready();
+    fiber_start(d.loop, "begin", begin, &d);
     loop_run(d.loop);
-    return 0; /* vm processes end with us; guests live on */
+    return d.failed; /* vm processes end with us; guests live on */
 }
