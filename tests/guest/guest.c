@@ -96,6 +96,8 @@ static void interrupts_start(void)
     idt[32].hi = (entry & 0xffff0000) | 0x8e00;
     __asm__ volatile("lidt %0" : : "m"(idtr));
 
+    *(volatile u32 *)0xfee000f0 = 0x1ff; /* local APIC on, its LINT0 from the old controllers: qboot leaves that closed */
+    *(volatile u32 *)0xfee00350 = 0x700;
     out8(0x20, 0x11); /* interrupt controllers: vectors 32 and 40, only the timer open */
     out8(0xa0, 0x11);
     out8(0x21, 32);

@@ -38,7 +38,7 @@ REAL_TEST(guest_stands_still_while_paused)
 REAL_TEST(guest_shuts_down_when_asked)
 {
     rig_start(rig);
-    CHECK_OK(vm_shutdown(rig->host, rig->arena, &(struct vm_shutdown_req){ .timeout_ms = 20000 }));
+    CHECK_OK(vm_shutdown(rig->host, rig->arena, &(struct vm_shutdown_req){ .timeout_ms = 5000 }));
     CHECK_STR(rig_power(rig), "Halted");
     CHECK_STR(rig->told, "");
     rig_restart_service(rig, "Halted", "shutdown");
@@ -77,7 +77,7 @@ REAL_TEST(clean_reboot_keeps_the_process)
 {
     rig_start(rig);
     pid_t pid = rig_pid(rig);
-    CHECK_OK(vm_reboot(rig->host, rig->arena, &(struct vm_reboot_req){ .timeout_ms = 20000 }));
+    CHECK_OK(vm_reboot(rig->host, rig->arena, &(struct vm_reboot_req){ .timeout_ms = 5000 }));
     rig_expect(rig, "powers off");
     rig_expect(rig, "guest up");
     CHECK_STR(rig_power(rig), "Running");
@@ -155,7 +155,7 @@ REAL_TEST(guest_outlives_the_service)
     CHECK_INT(rig_pid(rig), pid);
     rig_type(rig, '?');
     rig_expect(rig, "ticks");
-    CHECK_OK(vm_shutdown(rig->host, rig->arena, &(struct vm_shutdown_req){ .timeout_ms = 20000 }));
+    CHECK_OK(vm_shutdown(rig->host, rig->arena, &(struct vm_shutdown_req){ .timeout_ms = 5000 }));
     CHECK_STR(rig_power(rig), "Halted");
 }
 
@@ -335,7 +335,7 @@ REAL_TEST(bios_boots_from_disk)
     rig->plan.boot_order = "dc";
     rig_start_quiet(rig);
     rig_expect(rig, "guest up (disk)");
-    CHECK_OK(vm_shutdown(rig->host, rig->arena, &(struct vm_shutdown_req){ .timeout_ms = 20000 }));
+    CHECK_OK(vm_shutdown(rig->host, rig->arena, &(struct vm_shutdown_req){ .timeout_ms = 5000 }));
 }
 
 REAL_TEST(bios_boots_from_cd)

@@ -11,7 +11,7 @@
 #include "hyper/qemu/qemu.h"
 #include "vm/service.h"
 
-#define PATIENCE_US (60 * 1000000ULL)
+#define PATIENCE_US (8 * 1000000ULL)
 
 static struct err *on_changed(struct ipc_call *c, struct vmevents_changed_req *req)
 {
