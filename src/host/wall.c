@@ -47,8 +47,8 @@ static bool above(const char *folder, const char *path)
 
 static void hide_add(struct walls *w, const struct walls_config *c, const char *folder)
 {
-    if (!folder || !*folder || w->n_hide == HIDE_MAX)
-        return;
+    if (!folder || access(folder, F_OK) < 0 || w->n_hide == HIDE_MAX)
+        return; /* what does not exist needs no hiding */
     for (size_t i = 0; i < c->n_programs; i++)
         if (above(folder, c->programs[i]))
             return;

@@ -121,7 +121,7 @@ static struct ipc_listener *serve(struct world *w, const char *name, ipc_peer_fn
 
 static void host_start(struct world *w)
 {
-    const char *argv[] = { HOST_PROGRAM, "--run", w->run, "--state", "/var/empty/runnymede", "--hyper", w->hyper, "--auth",
+    const char *argv[] = { HOST_PROGRAM, "--run", w->run, "--state", test_tmpdir_path(), "--hyper", w->hyper, "--auth",
         "file:/nonexistent", NULL };
     struct proc_fd fds[] = { { STDERR_FILENO, STDERR_FILENO } };
     struct proc_spec spec = { .argv = argv, .fds = fds, .n_fds = 1, .die_with_parent = SIGKILL };
@@ -230,13 +230,15 @@ static void body_fiber(void *arg)
 
 static void run(const char *hyper, void (*body)(struct world *w))
 {
-    struct world w = { .run = test_tmpdir_path(), .hyper = hyper, .body = body, .host_pidfd = -1 };
+    AUTO(mem_drop) char *run_dir = mem_printf("%s/run", test_tmpdir_path());
+    struct world w = { .run = run_dir, .hyper = hyper, .body = body, .host_pidfd = -1 };
 
     if (access("/usr/bin/qemu-system-x86_64", X_OK) < 0 && cstr_eq(hyper, "qemu")) {
         printf("SKIP: no QEMU\n");
         return;
     }
-    CHECK(chmod(w.run, 0755) == 0);
+    CHECK(chmod(test_tmpdir_path(), 0755) == 0);
+    CHECK_OK(dir_make(w.run, 0755));
     CHECK_OK(loop_new(&w.loop));
     w.storage = serve(&w, "storage", on_storage_peer);
     w.net = serve(&w, "net", on_net_peer);

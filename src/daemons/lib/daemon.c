@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 #include "base/fd.h"
@@ -34,6 +35,7 @@ struct err *daemon_start(const char *program, struct loop **ret_loop)
 
     log_init(program, level_get());
     signal(SIGPIPE, SIG_IGN);
+    umask(022); /* folders have the mode that we say */
     TRY(loop_new(&l));
     TRY(loop_signal(l, SIGTERM, on_stop, l));
     TRY(loop_signal(l, SIGINT, on_stop, l));
