@@ -21,12 +21,12 @@ struct vm_disk;
 struct vm_nic;
 
 enum hyper_power {
-    HYPER_GONE,     /* there is no guest any more */
-    HYPER_BUILT,    /* built or reset, has not run a step yet */
+    HYPER_GONE,  /* there is no guest any more */
+    HYPER_BUILT, /* built or reset, has not run a step yet */
     HYPER_RUNNING,
     HYPER_PAUSED,
-    HYPER_OFF,      /* it switched itself off; its memory and devices are still there */
-    HYPER_CRASHED,  /* it panicked and stands still */
+    HYPER_OFF,     /* it switched itself off; its memory and devices are still there */
+    HYPER_CRASHED, /* it panicked and stands still */
 };
 
 enum hyper_event_kind {
@@ -45,7 +45,7 @@ typedef void hyper_event_fn(void *ctx, const struct hyper_event *ev);
 /* Where and for whom a guest is run. Borrowed; lives as long as the guest's object. */
 struct hyper_env {
     struct loop *loop;
-    const char *dir; /* the VM's folder, absolute: sockets, process record, UEFI variables, log */
+    const char *dir;          /* the VM's folder, absolute: sockets, process record, UEFI variables, log */
     hyper_event_fn *on_event; /* on the loop, never from inside a call of hyper_ops */
     void *ctx;
 };
@@ -76,7 +76,7 @@ struct hyper_ops {
 
     struct err *(*query)(struct hyper_guest *g, enum hyper_power *ret_power, pid_t *ret_pid);
     struct err *(*pause)(struct hyper_guest *g);
-    struct err *(*unpause)(struct hyper_guest *g); /* also the first step of a built guest */
+    struct err *(*unpause)(struct hyper_guest *g);          /* also the first step of a built guest */
     struct err *(*request_shutdown)(struct hyper_guest *g); /* presses the button; HYPER_EV_STATE tells */
     struct err *(*reset)(struct hyper_guest *g);            /* starts over and runs, from any power but HYPER_GONE */
     struct err *(*destroy)(struct hyper_guest *g);          /* at once; a guest already gone is success */

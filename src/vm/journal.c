@@ -42,7 +42,8 @@ static bool parse(struct str text, struct vm_journal *ret)
     struct vm_journal j = { 0 };
     struct str phase, started, line, rest;
 
-    if (!str_cut(text, '\n', &line, &rest) || !str_cut(line, ' ', &phase, &rest) || !str_cut(rest, ' ', &started, &rest))
+    if (!str_cut(text, '\n', &line, &rest) || !str_cut(line, ' ', &phase, &rest) ||
+        !str_cut(rest, ' ', &started, &rest))
         return false;
     if (!str_to_u64(started, &j.started_us) || rest.len >= sizeof(j.reason))
         return false;

@@ -14,8 +14,8 @@
 struct vm_plan;
 
 enum vm_phase {
-    VM_PHASE_NONE,      /* never started here */
-    VM_PHASE_STARTING,  /* a guest may exist, and is to be undone */
+    VM_PHASE_NONE,     /* never started here */
+    VM_PHASE_STARTING, /* a guest may exist, and is to be undone */
     VM_PHASE_LIVE,
     VM_PHASE_REBOOTING, /* if it is off: start it again */
     VM_PHASE_ENDED,

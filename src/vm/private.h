@@ -17,7 +17,7 @@ struct vm_service {
 
     enum vm_life life;
     struct hyper_guest *guest; /* owned; the guest itself is nobody's */
-    pid_t pid; /* of the hypervisor process */
+    pid_t pid;                 /* of the hypervisor process */
     struct vm_journal journal; /* as last written */
     struct arena *plan_arena;  /* owned; NULL without a plan */
     struct vm_plan plan;       /* without descriptors */
@@ -25,11 +25,11 @@ struct vm_service {
     struct fiber *holder; /* of the turn */
     bool overtakable;     /* the holder waits for the guest, and destroy may end that */
     struct waitq turn;
-    struct waitq change;  /* the hypervisor had something to say */
-    bool check_due;       /* a check fiber is on its way */
-    bool guest_reset;     /* the guest rebooted since the last check */
-    unsigned users;       /* fibers inside */
-    bool closed;          /* the last user frees */
+    struct waitq change; /* the hypervisor had something to say */
+    bool check_due;      /* a check fiber is on its way */
+    bool guest_reset;    /* the guest rebooted since the last check */
+    unsigned users;      /* fibers inside */
+    bool closed;         /* the last user frees */
 
     struct ipc_peer *peer; /* borrowed; told of changes; NULL when gone */
 };
@@ -48,7 +48,8 @@ struct err *vm_plan_keep(struct vm_service *s, const struct vm_plan *plan) MUST_
 struct err *vm_end(struct vm_service *s, const char *reason) MUST_CHECK;
 /* Drops a guest that is gone already. */
 struct err *vm_bury(struct vm_service *s, const char *reason) MUST_CHECK;
-/* [waits] Looks at the guest's true state and applies the policies. *ret_what: as in vmevents, NULL when nothing changed. */
+/* [waits] Looks at the guest's true state and applies the policies. *ret_what: as in vmevents, NULL when nothing
+ * changed. */
 struct err *vm_check(struct vm_service *s, const char **ret_what) MUST_CHECK;
 void vm_tell(struct vm_service *s, const char *what, const char *detail);
 

@@ -514,8 +514,8 @@ static const struct vm_ops service_ops = {
 
 /* ---- the object ---- */
 
-struct err *vm_service_new(struct loop *l, const struct hyper_ops *ops, const struct vm_service_env *env,
-    struct vm_service **ret_service)
+struct err *vm_service_new(
+    struct loop *l, const struct hyper_ops *ops, const struct vm_service_env *env, struct vm_service **ret_service)
 {
     struct vm_service *s = mem_new(struct vm_service);
 

@@ -6,7 +6,8 @@ static const struct {
     unsigned to; /* allowed moves */
     bool guest;
 } lives[VM_N_LIVES] = {
-    [VM_HALTED] = { "halted", "Halted", VM_IN(VM_STARTING) | VM_IN(VM_RUNNING) | VM_IN(VM_PAUSED) | VM_IN(VM_CRASHED), false },
+    [VM_HALTED] = { "halted", "Halted", VM_IN(VM_STARTING) | VM_IN(VM_RUNNING) | VM_IN(VM_PAUSED) | VM_IN(VM_CRASHED),
+        false },
     [VM_STARTING] = { "starting", "Halted", VM_IN(VM_RUNNING) | VM_IN(VM_PAUSED) | VM_IN(VM_HALTED), false },
     [VM_RUNNING] = { "running", "Running",
         VM_IN(VM_PAUSED) | VM_IN(VM_STOPPING) | VM_IN(VM_REBOOTING) | VM_IN(VM_CRASHED) | VM_IN(VM_ENDING), true },

@@ -29,5 +29,5 @@ enum vm_life {
 
 bool vm_may_move(enum vm_life from, enum vm_life to);
 const char *vm_life_name(enum vm_life l);
-const char *vm_life_power(enum vm_life l);  /* XenAPI's power_state: "Running", "Paused", "Halted" */
-bool vm_life_has_guest(enum vm_life l);     /* the invariant: exactly then there is a guest object */
+const char *vm_life_power(enum vm_life l); /* XenAPI's power_state: "Running", "Paused", "Halted" */
+bool vm_life_has_guest(enum vm_life l);    /* the invariant: exactly then there is a guest object */

@@ -101,6 +101,7 @@ void rig_start(struct rig *rig)
 {
     rig_start_quiet(rig);
     rig_expect(rig, "runnymede guest up");
+    rig_expect(rig, ")\r\n");
 }
 
 void rig_expect(struct rig *rig, const char *text)
@@ -207,11 +208,25 @@ void rig_run(rig_fn *fn)
 
     CHECK_OK(loop_new(&loop));
     *rig = (struct rig){ .loop = loop, .arena = arena, .serial = -1 };
-    rig->plan = (struct vm_plan){ .vm = "11111111-2222-4333-8444-555555555555", .ref = "OpaqueRef:vm", .name = "a, b=c",
-        .domid = 7, .memory = 64 << 20, .vcpus = 1, .vcpus_max = 2, .cores_per_socket = 1, .firmware = "direct",
-        .boot_order = "", .cmdline = "", .platform = value_map(NULL, 0), .bios_strings = value_map(NULL, 0),
-        .nvram = STR(""), .on_shutdown = "destroy", .on_reboot = "restart", .on_crash = "destroy",
-        .disks = rig->disks, .nics = rig->nics };
+    rig->plan = (struct vm_plan){ .vm = "11111111-2222-4333-8444-555555555555",
+        .ref = "OpaqueRef:vm",
+        .name = "a, b=c",
+        .domid = 7,
+        .memory = 64 << 20,
+        .vcpus = 1,
+        .vcpus_max = 2,
+        .cores_per_socket = 1,
+        .firmware = "direct",
+        .boot_order = "",
+        .cmdline = "",
+        .platform = value_map(NULL, 0),
+        .bios_strings = value_map(NULL, 0),
+        .nvram = STR(""),
+        .on_shutdown = "destroy",
+        .on_reboot = "restart",
+        .on_crash = "destroy",
+        .disks = rig->disks,
+        .nics = rig->nics };
     rig->plan.kernel = rig_open_guest("guest.elf", O_RDONLY);
     fiber_start(loop, "test", body, &r);
     loop_run(loop);

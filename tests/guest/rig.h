@@ -23,22 +23,22 @@ struct rig {
     struct vm_plan plan; /* a small direct-boot guest; change it before rig_start() */
     struct vm_disk disks[2];
     struct vm_nic nics[2];
-    int serial;        /* a console to the guest, open since before its first step */
-    char said[65536];  /* by the guest, since the last rig_expect() */
+    int serial;       /* a console to the guest, open since before its first step */
+    char said[65536]; /* by the guest, since the last rig_expect() */
     size_t n_said;
-    char told[512];    /* vmevents so far: "shutdown/Halted " ... */
+    char told[512]; /* vmevents so far: "shutdown/Halted " ... */
     bool has_nvram;
 };
 
 typedef void rig_fn(struct rig *rig);
 void rig_run(rig_fn *fn); /* in a fiber of a real loop; ends the guest afterwards */
 
-#define REAL_TEST(name)                      \
-    static void real_##name(struct rig *rig); \
-    TEST(name)                               \
-    {                                        \
-        rig_run(real_##name);                \
-    }                                        \
+#define REAL_TEST(name)                                                                                                \
+    static void real_##name(struct rig *rig);                                                                          \
+    TEST(name)                                                                                                         \
+    {                                                                                                                  \
+        rig_run(real_##name);                                                                                          \
+    }                                                                                                                  \
     static void real_##name(struct rig *rig)
 
 const char *rig_guest(const char *name); /* path of a test guest's image */

@@ -249,8 +249,6 @@ static struct err *add_nic(struct builder *b, const struct vm_nic *n, struct boo
         return err_internal("no room for NIC position %lld", (long long)n->position);
     if (qemu_has_fd(n->tap))
         addf(b, "-netdev", "tap,id=net%lld,fd=%d", (long long)n->position, inherit(b, n->tap));
-    else
-        addf(b, "-netdev", "hubport,id=net%lld,hubid=%lld", (long long)n->position, (long long)n->position + 1);
     add_json(b, "-device", qemu_nic_device(n, next_port(b), boot_index(o, 'n'), netboot));
     return NULL;
 }
@@ -279,8 +277,8 @@ static void builder_done(struct builder *b)
     vec_done(&b->fds);
 }
 
-struct err *qemu_argv_build(struct arena *a, const struct qemu_setup *setup, const struct vm_plan *plan,
-    struct qemu_argv *ret_argv)
+struct err *qemu_argv_build(
+    struct arena *a, const struct qemu_setup *setup, const struct vm_plan *plan, struct qemu_argv *ret_argv)
 {
     AUTO(builder_done) struct builder b = { .a = a, .setup = setup, .plan = plan };
     bool no_reboot = cstr_eq(plan->on_reboot, "destroy");

@@ -26,8 +26,8 @@ struct qemu_argv {
 };
 
 #define QEMU_HOTPLUG_PORTS 8
-#define QEMU_VARS_FILE "vars.fd"   /* UEFI variables, in the VM's folder, which is QEMU's working directory */
+#define QEMU_VARS_FILE "vars.fd" /* UEFI variables, in the VM's folder, which is QEMU's working directory */
 #define QEMU_VNC_FILE "vnc.sock"
 
-struct err *qemu_argv_build(struct arena *a, const struct qemu_setup *setup, const struct vm_plan *plan,
-    struct qemu_argv *ret_argv) MUST_CHECK;
+struct err *qemu_argv_build(
+    struct arena *a, const struct qemu_setup *setup, const struct vm_plan *plan, struct qemu_argv *ret_argv) MUST_CHECK;

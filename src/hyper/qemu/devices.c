@@ -40,24 +40,15 @@ json_t *qemu_disk_file_node(const struct vm_disk *d, int64_t fdset)
     int flags = fcntl(d->image, F_GETFL);
     bool direct = flags >= 0 && (flags & O_DIRECT);
 
-    return json_pack("{s:s, s:o, s:o, s:b, s:s, s:s, s:{s:b}}",
-        "driver", block ? "host_device" : "file",
-        "node-name", named(d, "-file"),
-        "filename", json_sprintf("/dev/fdset/%lld", (long long)fdset),
-        "read-only", d->read_only || d->cd,
-        "locking", "off",
-        "discard", "unmap",
-        "cache", "direct", direct);
+    return json_pack("{s:s, s:o, s:o, s:b, s:s, s:s, s:{s:b}}", "driver", block ? "host_device" : "file", "node-name",
+        named(d, "-file"), "filename", json_sprintf("/dev/fdset/%lld", (long long)fdset), "read-only",
+        d->read_only || d->cd, "locking", "off", "discard", "unmap", "cache", "direct", direct);
 }
 
 json_t *qemu_disk_format_node(const struct vm_disk *d)
 {
-    return json_pack("{s:s, s:o, s:o, s:b, s:s}",
-        "driver", cstr_eq(d->format, "qcow2") ? "qcow2" : "raw",
-        "node-name", named(d, "-fmt"),
-        "file", named(d, "-file"),
-        "read-only", d->read_only || d->cd,
-        "discard", "unmap");
+    return json_pack("{s:s, s:o, s:o, s:b, s:s}", "driver", cstr_eq(d->format, "qcow2") ? "qcow2" : "raw", "node-name",
+        named(d, "-fmt"), "file", named(d, "-file"), "read-only", d->read_only || d->cd, "discard", "unmap");
 }
 
 json_t *qemu_disk_limit_object(const struct vm_disk *d)
@@ -67,17 +58,14 @@ json_t *qemu_disk_limit_object(const struct vm_disk *d)
 
 json_t *qemu_disk_filter_node(const struct vm_disk *d)
 {
-    return json_pack("{s:s, s:o, s:o, s:o, s:b}",
-        "driver", "throttle",
-        "node-name", named(d, ""),
-        "throttle-group", named(d, "-limit"),
-        "file", named(d, "-fmt"),
-        "read-only", d->read_only || d->cd);
+    return json_pack("{s:s, s:o, s:o, s:o, s:b}", "driver", "throttle", "node-name", named(d, ""), "throttle-group",
+        named(d, "-limit"), "file", named(d, "-fmt"), "read-only", d->read_only || d->cd);
 }
 
 json_t *qemu_disk_device(const struct vm_disk *d, const char *bus, int bootindex)
 {
-    json_t *j = json_pack("{s:s, s:o, s:s}", "driver", d->cd ? "ide-cd" : "virtio-blk-pci", "id", named(d, ""), "bus", bus);
+    json_t *j =
+        json_pack("{s:s, s:o, s:s}", "driver", d->cd ? "ide-cd" : "virtio-blk-pci", "id", named(d, ""), "bus", bus);
 
     if (!d->cd) {
         json_object_set_new(j, "drive", named(d, ""));
@@ -92,23 +80,17 @@ json_t *qemu_disk_device(const struct vm_disk *d, const char *bus, int bootindex
 
 json_t *qemu_nic_netdev(const struct vm_nic *n, const char *fd)
 {
-    json_t *id = json_sprintf("net%lld", (long long)n->position);
-
-    if (fd)
-        return json_pack("{s:s, s:o, s:s}", "type", "tap", "id", id, "fd", fd);
-    return json_pack("{s:s, s:o, s:I}", "type", "hubport", "id", id, "hubid", (json_int_t)n->position + 1);
+    return json_pack("{s:s, s:o, s:s}", "type", "tap", "id", json_sprintf("net%lld", (long long)n->position), "fd", fd);
 }
 
 json_t *qemu_nic_device(const struct vm_nic *n, const char *bus, int bootindex, bool boot_rom)
 {
     bool e1000 = cstr_eq(n->model, "e1000");
-    json_t *j = json_pack("{s:s, s:o, s:o, s:s, s:s}",
-        "driver", e1000 ? "e1000" : "virtio-net-pci",
-        "id", json_sprintf("nic%lld", (long long)n->position),
-        "netdev", json_sprintf("net%lld", (long long)n->position),
-        "mac", n->mac,
-        "bus", bus);
+    json_t *j = json_pack("{s:s, s:o, s:s, s:s}", "driver", e1000 ? "e1000" : "virtio-net-pci", "id",
+        json_sprintf("nic%lld", (long long)n->position), "mac", n->mac, "bus", bus);
 
+    if (qemu_has_fd(n->tap))
+        json_object_set_new(j, "netdev", json_sprintf("net%lld", (long long)n->position));
     if (!boot_rom)
         json_object_set_new(j, "romfile", json_string("")); /* no iPXE, and none of its time */
     if (!e1000 && n->mtu > 0 && n->mtu != 1500)

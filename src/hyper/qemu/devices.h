@@ -30,8 +30,11 @@ json_t *qemu_disk_format_node(const struct vm_disk *d);
 json_t *qemu_disk_limit_object(const struct vm_disk *d);
 json_t *qemu_disk_filter_node(const struct vm_disk *d);
 json_t *qemu_disk_device(const struct vm_disk *d, const char *bus, int bootindex);
-static inline bool qemu_has_fd(int fd) { return fd > 0; } /* as in ipc: 0 and -1 mean none */
+static inline bool qemu_has_fd(int fd)
+{
+    return fd > 0;
+} /* as in ipc: 0 and -1 mean none */
 
-/* fd: what QEMU knows the tap by, a number or a name given with getfd; NULL: no tap, the netdev leads nowhere. */
+/* fd: what QEMU knows the tap by, a number or a name given with getfd. A NIC without a tap has no netdev. */
 json_t *qemu_nic_netdev(const struct vm_nic *n, const char *fd);
 json_t *qemu_nic_device(const struct vm_nic *n, const char *bus, int bootindex, bool boot_rom);

@@ -26,10 +26,11 @@ static struct err *port_is_free(struct qemu *q, const char *port, bool *ret_free
     json_t *entry;
     size_t i;
 
-    TRY(qemu_call(q, "qom-list", json_pack("{s:o}", "path", json_sprintf("/machine/peripheral/%s/%s", port, port)), -1,
-        &list));
+    TRY(qemu_call(
+        q, "qom-list", json_pack("{s:o}", "path", json_sprintf("/machine/peripheral/%s/%s", port, port)), -1, &list));
     *ret_free = true;
-    json_array_foreach (list, i, entry) {
+    json_array_foreach(list, i, entry)
+    {
         const char *name = json_string_value(json_object_get(entry, "name"));
 
         if (name && cstr_starts(name, "child["))
@@ -109,8 +110,10 @@ static void forget_fdsets(struct qemu *q, const char *id)
     size_t i, k;
 
     err_ignore(qemu_call(q, "query-fdsets", NULL, -1, &sets), "then nothing is found");
-    json_array_foreach (sets, i, set) {
-        json_array_foreach (json_object_get(set, "fds"), k, fd) {
+    json_array_foreach(sets, i, set)
+    {
+        json_array_foreach(json_object_get(set, "fds"), k, fd)
+        {
             const char *note = json_string_value(json_object_get(fd, "opaque"));
 
             if (note && cstr_eq(note, id))
@@ -152,8 +155,8 @@ static struct err *add_image(struct qemu *q, const struct vm_disk *d)
     qemu_disk_id(id, d);
     TRY(qemu_call(q, "add-fd", json_pack("{s:s}", "opaque", id), d->image, &set));
     TRY(qemu_lease_pass(q, d));
-    TRY(qemu_call(q, "blockdev-add",
-        qemu_disk_file_node(d, json_integer_value(json_object_get(set, "fdset-id"))), -1, NULL));
+    TRY(qemu_call(
+        q, "blockdev-add", qemu_disk_file_node(d, json_integer_value(json_object_get(set, "fdset-id"))), -1, NULL));
     return qemu_call(q, "blockdev-add", qemu_disk_format_node(d), -1, NULL);
 }
 
@@ -171,8 +174,8 @@ static struct err *add_disk(struct qemu *q, const struct vm_disk *d)
 /* Before anything is added: undoing a failed add must not take apart what was there already. */
 static struct err *check_absent(struct qemu *q, const char *id)
 {
-    struct err *e = qemu_call(q, "qom-list", json_pack("{s:o}", "path", json_sprintf("/machine/peripheral/%s", id)), -1,
-        NULL);
+    struct err *e =
+        qemu_call(q, "qom-list", json_pack("{s:o}", "path", json_sprintf("/machine/peripheral/%s", id)), -1, NULL);
 
     if (!e)
         return err_device_already_exists(id);
@@ -213,8 +216,8 @@ static struct err *starve_disk(struct qemu *q, const struct vm_disk *d)
             "read-only", d->read_only),
         -1, NULL));
     return qemu_call(q, "blockdev-reopen",
-        json_pack("{s:[{s:s, s:s, s:s, s:s, s:b}]}", "options", "driver", "throttle", "node-name", id,
-            "throttle-group", limit, "file", null, "read-only", d->read_only),
+        json_pack("{s:[{s:s, s:s, s:s, s:s, s:b}]}", "options", "driver", "throttle", "node-name", id, "throttle-group",
+            limit, "file", null, "read-only", d->read_only),
         -1, NULL);
 }
 
@@ -282,9 +285,10 @@ static struct err *add_nic(struct qemu *q, const struct vm_nic *n)
 
     snprintf(tap, sizeof(tap), "tap%lld", (long long)n->position);
     TRY(find_port(q, port));
-    if (has_tap)
+    if (has_tap) {
         TRY(qemu_call(q, "getfd", json_pack("{s:s}", "fdname", tap), n->tap, NULL));
-    TRY(qemu_call(q, "netdev_add", qemu_nic_netdev(n, has_tap ? tap : NULL), -1, NULL));
+        TRY(qemu_call(q, "netdev_add", qemu_nic_netdev(n, tap), -1, NULL));
+    }
     TRY(qemu_call(q, "device_add", qemu_nic_device(n, port, -1, false), -1, NULL));
     return has_tap ? NULL : qemu_link_set(q, n, false);
 }

@@ -17,10 +17,10 @@ struct qemu {
     int pidfd; /* owned */
     struct watch *exit_watch;
     struct timer *housekeeping;
-    struct qmp *qmp; /* NULL or lost: reconnected at the next call */
-    bool gone;       /* the process has ended */
-    bool no_reboot;  /* a guest's own reboot switches it off */
-    uint64_t resets; /* RESET events seen */
+    struct qmp *qmp;                           /* NULL or lost: reconnected at the next call */
+    bool gone;                                 /* the process has ended */
+    bool no_reboot;                            /* a guest's own reboot switches it off */
+    uint64_t resets;                           /* RESET events seen */
     char unplugged[N_UNPLUGGED][QEMU_ID_SIZE]; /* devices that the guest let go of, a ring */
     unsigned n_unplugged;
     struct waitq change; /* something above changed */
@@ -38,7 +38,8 @@ struct err *qemu_call(struct qemu *q, const char *command, json_t *args, int fd,
 struct err *qemu_lease_pass(struct qemu *q, const struct vm_disk *d) MUST_CHECK;
 struct err *qemu_link_set(struct qemu *q, const struct vm_nic *n, bool up) MUST_CHECK;
 struct err *qemu_disk_add(struct hyper_guest *g, const struct vm_disk *d) MUST_CHECK;
-struct err *qemu_disk_remove(struct hyper_guest *g, const struct vm_disk *d, bool force, uint64_t deadline_us) MUST_CHECK;
+struct err *qemu_disk_remove(
+    struct hyper_guest *g, const struct vm_disk *d, bool force, uint64_t deadline_us) MUST_CHECK;
 struct err *qemu_media(struct hyper_guest *g, const struct vm_disk *cd) MUST_CHECK;
 struct err *qemu_nic_add(struct hyper_guest *g, const struct vm_nic *n) MUST_CHECK;
 struct err *qemu_nic_remove(struct hyper_guest *g, const struct vm_nic *n, bool force, uint64_t deadline_us) MUST_CHECK;

@@ -388,7 +388,8 @@ static bool record_parse(const char *text, pid_t *ret_pid, uint64_t *ret_started
         return false;
     if (rest.len && rest.p[rest.len - 1] == '\n')
         rest.len--;
-    if (!str_to_u64(pid, &p) || p == 0 || p > INT32_MAX || !str_to_u64(started, ret_started) || !str_to_u64(rest, &flag))
+    if (!str_to_u64(pid, &p) || p == 0 || p > INT32_MAX || !str_to_u64(started, ret_started) ||
+        !str_to_u64(rest, &flag))
         return false;
     *ret_pid = (pid_t)p;
     *ret_no_reboot = flag != 0;
@@ -617,7 +618,8 @@ static struct err *qemu_probe(struct hyper_info *ret_info)
     struct hyper_info info = { .name = "qemu", .vcpus_max = 64 };
 
     TRY(read_version(info.version, sizeof(info.version)));
-    snprintf(info.accelerator, sizeof(info.accelerator), "%s", kvm_works(info.detail, sizeof(info.detail)) ? "kvm" : "tcg");
+    snprintf(
+        info.accelerator, sizeof(info.accelerator), "%s", kvm_works(info.detail, sizeof(info.detail)) ? "kvm" : "tcg");
     info.uefi = access(VARS_TEMPLATE, R_OK) == 0;
     *ret_info = info;
     return NULL;

@@ -32,7 +32,7 @@ struct call {
     struct link link;
     int64_t id;
     bool done;
-    json_t *value;    /* owned */
+    json_t *value;     /* owned */
     struct err *error; /* owned */
     struct waitq wait;
 };
@@ -271,7 +271,9 @@ static struct err *send_with_fd(struct qmp *q, const char *p, size_t len, int fd
         char space[CMSG_SPACE(sizeof(int))];
     } control = { 0 };
     struct iovec iov = { (void *)(uintptr_t)p, len };
-    struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control) };
+    struct msghdr msg = {
+        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)
+    };
     struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
     ssize_t n;
 
@@ -312,8 +314,7 @@ static struct err *send_command(struct qmp *q, char *line, int fd, uint64_t dead
     return NULL;
 }
 
-struct err *qmp_call(struct qmp *q, const char *command, json_t *args, int fd, uint64_t deadline_us,
-    json_t **ret_value)
+struct err *qmp_call(struct qmp *q, const char *command, json_t *args, int fd, uint64_t deadline_us, json_t **ret_value)
 {
     AUTO(json_drop) json_t *root = json_object();
     struct call c = { .id = ++q->last_id };

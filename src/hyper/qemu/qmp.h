@@ -36,8 +36,8 @@ bool qmp_is_lost(const struct qmp *q);
  * QEMU's own refusals are INTERNAL_ERROR with its text; qmp_error_class()
  * tells them from a lost connection or a deadline.
  */
-struct err *qmp_call(struct qmp *q, const char *command, json_t *args, int fd, uint64_t deadline_us,
-    json_t **ret_value) MUST_CHECK;
+struct err *qmp_call(
+    struct qmp *q, const char *command, json_t *args, int fd, uint64_t deadline_us, json_t **ret_value) MUST_CHECK;
 
 /* True if QEMU itself refused (its answer was an error). */
 bool qmp_refused(const struct err *e);
