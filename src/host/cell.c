@@ -19,6 +19,7 @@
 #define BACKOFF_MIN_US 50000
 #define BACKOFF_MAX_US 2000000
 #define DEATH_US 5000000
+#define REVIVAL_US 20000000 /* a list of guests waits that long for vm processes that do not start */
 #define REVIVING_MAX 32 /* vm processes started at the same time: 10,000 at once would only be in each other's way */
 
 struct cells {
@@ -428,6 +429,8 @@ struct err *cells_adopt(struct cells *c)
             continue;
         uid_mark(c, st.st_uid, true);
         struct cell *cell = cell_new(c, de->d_name, uid_ours(c, st.st_uid) ? st.st_uid : 0);
+        free(cell->power);
+        cell->power = mem_strdup("Running"); /* until we know: taken for halted, it might be started twice */
         fiber_start(c->loop, "adopt", adopt, cell);
     }
     closedir(d);
@@ -441,6 +444,7 @@ struct err *cells_list(struct cells *c, struct arena *a, struct vm_state **ret_s
     const char *uuid;
     void *value;
     bool interrupted = false;
+    uint64_t patience = clock_now(c->loop) + REVIVAL_US;
 
     while (map_next(c->by_uuid, &it, &uuid, &value)) {
         ((struct cell *)value)->users++;
@@ -451,6 +455,10 @@ struct err *cells_list(struct cells *c, struct arena *a, struct vm_state **ret_s
         struct cell *cell = all.p[i];
         while (cell->busy && !cell->gone && !interrupted)
             interrupted = !waitq_wait(&cell->idle, FOREVER) && fiber_interrupted();
+        while (cell->reviving && !cell->gone && !interrupted && clock_now(c->loop) < patience) {
+            waitq_wait(&cell->idle, patience);
+            interrupted = fiber_interrupted();
+        }
         if (!cell->gone) {
             states[n] = cell_state(cell);
             states[n].vm = arena_strdup(a, cell->uuid);

@@ -163,15 +163,29 @@ static struct vm_state state_get(struct world *w, struct arena *a)
     return (struct vm_state){ .power = "?" };
 }
 
-static struct err *start(struct world *w, struct arena *a, const char *vdi, const char *bridge, struct host_vm_start_rep *rep)
+static struct err *start(
+    struct world *w, struct arena *a, const char *vdi, const char *bridge, struct host_vm_start_rep *rep)
 {
     struct vm_disk disk = { .vbd = "vbd0", .device = "xvda", .sr = "sr", .vdi = vdi, .format = "raw" };
     struct vm_nic nic = { .vif = "vif0", .mac = "02:00:00:00:00:01", .bridge = bridge, .mtu = 1500, .model = "virtio" };
-    struct host_vm_start_req req = { .plan = { .vm = VM, .ref = "OpaqueRef:vm", .name = "meadow", .domid = 1,
-                                         .memory = 64 << 20, .vcpus = 1, .vcpus_max = 1, .cores_per_socket = 1,
-                                         .firmware = "bios", .boot_order = "c", .platform = value_map(NULL, 0),
-                                         .bios_strings = value_map(NULL, 0), .disks = &disk, .n_disks = 1, .nics = &nic,
-                                         .n_nics = 1, .on_shutdown = "destroy", .on_reboot = "restart",
+    struct host_vm_start_req req = { .plan = { .vm = VM,
+                                         .ref = "OpaqueRef:vm",
+                                         .name = "meadow",
+                                         .domid = 1,
+                                         .memory = 64 << 20,
+                                         .vcpus = 1,
+                                         .vcpus_max = 1,
+                                         .cores_per_socket = 1,
+                                         .firmware = "bios",
+                                         .boot_order = "c",
+                                         .platform = value_map(NULL, 0),
+                                         .bios_strings = value_map(NULL, 0),
+                                         .disks = &disk,
+                                         .n_disks = 1,
+                                         .nics = &nic,
+                                         .n_nics = 1,
+                                         .on_shutdown = "destroy",
+                                         .on_reboot = "restart",
                                          .on_crash = "destroy" } };
 
     return host_vm_start(host(w), a, &req, rep);

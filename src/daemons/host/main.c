@@ -173,7 +173,7 @@ static struct err *open_door(struct daemon *d)
 
     TRY(d->ops->probe(&d->probed));
     room(d);
-    TRY(cells_adopt(d->cells)); /* vm_list waits for it */
+    TRY(cells_adopt(d->cells));          /* vm_list waits for it */
     TRY(unix_listen(socket, 0666, &fd)); /* who may talk is decided by the peer's uid */
     d->listener = ipc_listen(d->loop, fd_take(&fd), on_peer, d);
     return NULL;
