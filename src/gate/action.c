@@ -101,7 +101,7 @@ static void add_headers(struct buf *b, const struct core_http_rep *rep, bool wit
         buf_add_c(b, "Access-Control-Allow-Origin: *\r\n");
 }
 
-static int send_whole(struct conn *c, const struct http_request *r, const struct core_http_rep *rep)
+static int send_whole(struct conn *c, const struct core_http_rep *rep)
 {
     AUTO(buf_done) struct buf b;
 
@@ -119,8 +119,7 @@ static int send_whole(struct conn *c, const struct http_request *r, const struct
     add_headers(&b, rep, false);
     buf_printf(&b, "Content-Length: %zu\r\n", rep->body.len);
     http_answer_end(&b);
-    if (r->method != HTTP_HEAD)
-        buf_add_str(&b, rep->body);
+    buf_add_str(&b, rep->body);
     return b.overflow ? conn_send_error(c, 500, "The answer is too long.") : conn_send(c, &b);
 }
 
@@ -182,16 +181,18 @@ static void tell_failed(struct ipc_peer *core, const struct core_http_rep *rep)
 static enum outcome answer(struct conn *c, const struct http_request *r, struct core_http_rep *rep,
     struct ipc_peer *core, struct buf *websocket_answer, enum ws_protocol protocol)
 {
-    if (rep->stream <= 0) {
-        send_whole(c, r, rep);
-        return CONN_CLOSE;
-    }
-    if (rep->direction < RELAY_DOWN || rep->direction > RELAY_BOTH || r->method == HTTP_HEAD ||
-        send_stream_head(c, r, rep, websocket_answer) != 0) {
+    bool has_stream = rep->stream > 0;
+    bool sound = has_stream ? rep->direction >= RELAY_DOWN && rep->direction <= RELAY_BOTH : rep->status >= 100;
+
+    if (!sound)
+        conn_send_error(c, 500, "The toolstack gave no proper answer.");
+    else if (!has_stream)
+        send_whole(c, rep);
+    else if (send_stream_head(c, r, rep, websocket_answer) == 0)
+        return hand_over(c, r, rep, core, websocket_answer->len > 0, protocol);
+    if (has_stream)
         tell_failed(core, rep);
-        return CONN_CLOSE;
-    }
-    return hand_over(c, r, rep, core, websocket_answer->len > 0, protocol);
+    return CONN_CLOSE;
 }
 
 /* An API error is no HTTP answer of the core's: something unforeseen, shown as the reference shows exceptions. */

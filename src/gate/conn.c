@@ -150,7 +150,7 @@ static enum outcome serve_file(struct conn *c, const struct http_request *r, con
 /* Paths match by their longest prefix, as clients expect: "/export/" is "/export", "/xmlrpc" is "/". */
 static const struct http_action *find_action(const struct http_request *r)
 {
-    const char *method = r->method == HTTP_HEAD ? "GET" : http_method_name(r->method);
+    const char *method = http_method_name(r->method);
     const struct http_action *best = NULL;
 
     for (size_t i = 0; i < HTTP_ACTION_COUNT; i++) {
@@ -191,7 +191,8 @@ static enum outcome serve(struct conn *c, struct arena *a, const struct http_req
         return action_serve(c, a, r, h->name);
 
     c->unread = r->chunked || r->content_length > (int64_t)c->in.len;
-    conn_send_error(c, 404, r->path);
+    conn_send_error(
+        c, r->method == HTTP_HEAD ? 501 : 404, r->path); /* handlers have no HEAD, in the reference neither */
     return CONN_CLOSE;
 }
 

@@ -284,7 +284,7 @@ TEST_FIBER(both_envelopes_are_answered_to_the_letter)
     post(fd, "/jsonrpc", "1.0", JSON2("VM.destroy", "\"s\",\"r\""));
     expect(fd,
         RPC_HEAD("98", "application/json", "close") "{\"jsonrpc\":\"2.0\",\"error\":{\"code\":1,\"message\":\"HANDLE_"
-                                                     "INVALID\",\"data\":[\"VM\",\"OpaqueRef:1\"]},\"id\":7}");
+                                                    "INVALID\",\"data\":[\"VM\",\"OpaqueRef:1\"]},\"id\":7}");
     expect_end(fd);
     world_done(&w);
 }
