@@ -51,7 +51,8 @@ void gate_accept(struct gate *g, int fd, enum gate_door door, const char *client
 
 /* Takes the listening socket at which the core arrives; only processes of `uid`, or root, are let in. */
 void gate_listen_core(struct gate *g, int fd, uid_t uid);
-/* The newest core is the one that is asked. It goes by itself when its connection ends. */
+/* The newest core is the one that is asked. It goes by itself when its connection ends,
+ * which must be before gate_free(). */
 void gate_add_core(struct gate *g, struct ipc_peer *core);
 
 unsigned gate_n_conns(const struct gate *g); /* relays included */

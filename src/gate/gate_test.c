@@ -1,5 +1,6 @@
 #include "gate/gate.h"
 #include <errno.h>
+#include <openssl/ssl.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -717,5 +718,71 @@ TEST_FIBER(pages_and_preflights_need_no_core)
     say(page, "GET /console.html?uuid=x HTTP/1.0\r\n\r\n");
     expect_last(page, "apt install novnc");
     add_core(&w); /* for world_done */
+    world_done(&w);
+}
+
+/* A TLS client on a fiber: repeats the call until it need not wait. */
+static int tls_step(SSL *ssl, int fd, int result)
+{
+    int e = SSL_get_error(ssl, result);
+
+    if (e != SSL_ERROR_WANT_READ && e != SSL_ERROR_WANT_WRITE)
+        return result;
+    CHECK(fiber_wait_fd(fd, e == SSL_ERROR_WANT_READ ? EPOLLIN : EPOLLOUT, clock_now(fiber_loop()) + 100000000));
+    return -EAGAIN;
+}
+
+TEST_FIBER(behind_tls_all_is_the_same)
+{
+    AUTO(buf_done) struct buf pem;
+    AUTO(tls_server_drop) struct tls_server *tls = NULL;
+    SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+    SSL *ssl = SSL_new(ctx);
+    char got[1024] = "";
+    size_t have = 0;
+    struct world w;
+    int r, fds[2];
+
+    buf_init(&pem, 1 << 16);
+    CHECK_OK(tls_make_self_signed("h", NULL, 0, &pem));
+    CHECK_OK(tls_server_new(buf_str(&pem), &tls));
+    world_init(&w, loop, false);
+    gate_free(w.gate); /* this one wants a certificate */
+    w.gate = gate_new(loop,
+        &(struct gate_config){ .tls = tls,
+            .max_conns = 1,
+            .max_per_address = 1,
+            .handshake_s = 9,
+            .head_s = 9,
+            .body_s = 9,
+            .idle_s = 9,
+            .stall_s = 9,
+            .core_s = 9 });
+    add_core(&w);
+    CHECK_OK(socket_pair(fds));
+    CHECK_OK(fd_set_nonblock(fds[0], true));
+    gate_accept(w.gate, fds[1], GATE_TLS, "192.0.2.7");
+
+    SSL_set_fd(ssl, fds[0]);
+    while ((r = tls_step(ssl, fds[0], SSL_connect(ssl))) == -EAGAIN)
+        ;
+    CHECK_INT(r, 1);
+    static const char request[] =
+        "POST /jsonrpc HTTP/1.0\r\nContent-Length: 72\r\n\r\n" JSON2("VM.get_name_label", "\"s\",\"r\"");
+    CHECK_INT(SSL_write(ssl, request, sizeof(request) - 1), sizeof(request) - 1);
+    for (;;) {
+        r = tls_step(ssl, fds[0], SSL_read(ssl, got + have, (int)(sizeof(got) - 1 - have)));
+        if (r > 0)
+            have += (size_t)r;
+        else if (r != -EAGAIN)
+            break;
+    }
+    CHECK(strstr(got, "\"result\":\"a<b\""));
+
+    AUTO(fd_drop) int mute = dial_from(&w, GATE_TLS, "192.0.2.8"); /* says nothing: the handshake has a deadline */
+    expect_end(mute);
+    SSL_free(ssl);
+    SSL_CTX_free(ctx);
+    fd_drop(&fds[0]);
     world_done(&w);
 }
