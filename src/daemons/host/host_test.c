@@ -261,6 +261,10 @@ static void run(const char *hyper, void (*body)(struct world *w))
     host_start(&w);
     fiber_start(w.loop, "body", body_fiber, &w);
     loop_run(w.loop);
+    ipc_dialer_free(w.dialer);
+    ipc_listener_free(w.storage);
+    ipc_listener_free(w.net);
+    loop_free(w.loop);
 }
 
 static void guest_survives(struct world *w)

@@ -14,7 +14,7 @@ static const struct setting {
 } settings[] = {
     { "state_dir", offsetof(struct config, state_dir), PATH, "/var/lib/runnymede", NULL },
     { "run_dir", offsetof(struct config, run_dir), PATH, "/run/runnymede", NULL },
-    { "listen", offsetof(struct config, listen), TEXT, "0.0.0.0", NULL },
+    { "listen", offsetof(struct config, listen), TEXT, "0.0.0.0 [::]", NULL },
     { "http_port", offsetof(struct config, http_port), PORT, "80", NULL },
     { "https_port", offsetof(struct config, https_port), PORT, "443", NULL },
     { "hypervisor", offsetof(struct config, hypervisor), TEXT, "qemu", "qemu sim" },

@@ -11,7 +11,7 @@
  *
  *   state_dir    /var/lib/runnymede    what outlives a restart of the machine
  *   run_dir      /run/runnymede        sockets, pid files, the folders of running VMs
- *   listen       0.0.0.0               address of the HTTP and HTTPS ports
+ *   listen       0.0.0.0 [::]          addresses of the HTTP and HTTPS ports, blank separated
  *   http_port    80                    0: no port
  *   https_port   443                   0: no port
  *   hypervisor   qemu                  qemu, sim

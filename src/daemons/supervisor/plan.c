@@ -35,11 +35,27 @@ static void user(struct daemon_plan *p, const struct config *c, const char *name
         option(p, "--user", "runnymede-%s", name);
 }
 
+static void port(struct daemon_plan *p, const char *name, unsigned number)
+{
+    if (number)
+        option(p, name, "%u", number);
+    else
+        option(p, name, "-");
+}
+
 static void plan_gate(const struct config *c, struct daemon_plan *p)
 {
-    option(p, "--listen", "%s", c->listen);
-    option(p, "--http", "%u", c->http_port);
-    option(p, "--https", "%u", c->https_port);
+    struct str rest = str_of(c->listen), word;
+
+    while (rest.len) {
+        str_cut(rest, ' ', &word, &rest);
+        if (word.len)
+            option(p, "--listen", "%.*s", (int)word.len, word.p);
+    }
+    port(p, "--http", c->http_port);
+    port(p, "--https", c->https_port);
+    if (cstr_eq(c->users, "system"))
+        option(p, "--core-user", "runnymede-core");
     option(p, "--unix", "%s/xapi.sock", c->run_dir);
     option(p, "--core-socket", "%s/gate/core.sock", c->run_dir);
     option(p, "--cert", "%s/gate.pem", c->state_dir);
@@ -145,7 +161,8 @@ struct err *plan_folders(const struct config *c)
     TRY(folder(c, NULL, 0711, "%s/vm", c->run_dir));
     TRY(folder(c, "gate", 0755, "%s/gate", c->run_dir));
     TRY(folder(c, NULL, 0755, "%s/pids", c->run_dir));
-    TRY(folder(c, "core", 0711, "%s", c->state_dir));
+    TRY(folder(c, NULL, 0711, "%s", c->state_dir));
+    TRY(folder(c, NULL, 0755, "%s/boot", c->state_dir));
     if (!cstr_eq(c->log_dir, "-"))
         TRY(folder(c, NULL, 0750, "%s", c->log_dir));
     return NULL;
