@@ -90,7 +90,7 @@ struct value tx_get(struct tx *t, struct arena *a, const char *ref, const struct
 bool tx_exists(struct tx *t, const char *ref);
 
 /* A second row with a uuid or ref: DB_UNIQUENESS_CONSTRAINT_VIOLATION. */
-/* Applies and returns the generation to wait for. Frees the transaction. Unknown refs in set/destroy: HANDLE_INVALID,
+/* Applies and returns the generation to wait for (ret_gen may be NULL). Frees the transaction. Unknown refs in set/destroy: HANDLE_INVALID,
  * nothing applied. */
 struct err *tx_apply(struct tx *t, uint64_t *ret_gen) MUST_CHECK;
 /* tx_apply() + wait until durable. Frees the transaction. [waits] */

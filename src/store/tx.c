@@ -346,12 +346,15 @@ static struct err *apply(struct tx *tx, uint64_t *ret_gen, uint64_t *ret_wait)
         vec_done(&a.touched.rows);
         return e;
     }
-    *ret_gen = s->gen;
+    if (ret_gen)
+        *ret_gen = s->gen;
     *ret_wait = a.wait;
     if (!a.touched.rows.len)
         return NULL;
 
-    *ret_gen = s->gen = log->gen;
+    s->gen = log->gen;
+    if (ret_gen)
+        *ret_gen = s->gen;
     if (log->durable)
         *ret_wait = log->gen;
     feed_stamp(s, &a.touched, log->gen);

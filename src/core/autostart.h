@@ -1,0 +1,5 @@
+#pragma once
+#include "core/call.h"
+
+/* Starts, one after the other, the guests marked to start with their host. Returns at once. */
+void autostart(struct core *c);

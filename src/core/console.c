@@ -1,0 +1,61 @@
+#include "core/console.h"
+#include <string.h>
+#include "core/rbac.h"
+#include "gen/ipc_host.h"
+
+/* `ref` or `uuid` names a console, or a VM: then its rfb console. */
+static const struct row *find(struct core *c, const struct value *query, const char **ret_protocol)
+{
+    const char *ref = value_map_str(query, "ref"), *uuid = value_map_str(query, "uuid");
+    const struct row *console =
+        *ref ? store_find_of(c->store, C_console, ref) : store_by_uuid(c->store, C_console, uuid);
+    const struct row *vm = *ref ? store_find_of(c->store, C_VM, ref) : store_by_uuid(c->store, C_VM, uuid);
+
+    *ret_protocol = "rfb";
+    if (console) {
+        *ret_protocol = row_str(console, F_console_protocol);
+        return row_follow(c->store, console, F_console_VM);
+    }
+    return vm;
+}
+
+static bool has_console(const struct row *vm, const char *protocol)
+{
+    for (size_t i = 0; i < row_n_related(vm, F_VM_consoles); i++)
+        if (strcmp(row_str(row_related(vm, F_VM_consoles, i), F_console_protocol), protocol) == 0)
+            return true;
+    return false;
+}
+
+struct err *console_open(struct core *c, struct arena *a, const struct core_http_req *req, const struct principal *who,
+    struct core_http_rep *rep)
+{
+    const char *protocol = "rfb";
+    const struct row *vm = find(c, &req->query, &protocol), *pool = core_pool_row(c);
+    struct ipc_peer *host = NULL;
+    struct host_console_rep console = { 0 };
+
+    if (!vm)
+        return err_internal("no VM or console of that name");
+    if (row_bool(vm, F_VM_is_control_domain)) {
+        TRY(rbac_check_role(who, ROLE_POOL_ADMIN, "http/connect_host_console"));
+        return err_not_implemented("consoles of the control domain");
+    }
+    if (strcmp(row_str(vm, F_VM_power_state), "Running") != 0 && strcmp(row_str(vm, F_VM_power_state), "Paused") != 0)
+        return err_vm_bad_power_state(row_ref(vm), "running", "halted");
+    if (!has_console(vm, protocol)) {
+        rep->status = 404;
+        rep->reason = "Not Found";
+        return NULL;
+    }
+    const char *uuid = arena_strdup(a, row_str(vm, F_VM_uuid));
+    protocol = arena_strdup(a, protocol);
+    rep->idle_timeout_s = (uint32_t)row_int(pool, F_pool_vm_console_idle_timeout);
+    TRY(core_need_host(c, &host));
+    TRY(host_console(host, a, &(struct host_console_req){ .vm = uuid, .protocol = protocol }, &console));
+    rep->status = 200;
+    rep->stream = console.stream;
+    rep->direction = 3;
+    rep->stream_id = ++c->next_stream;
+    return NULL;
+}

@@ -1,0 +1,7 @@
+#pragma once
+#include "core/call.h"
+#include "gen/ipc_core.h"
+
+/* CONNECT /console and its WebSocket (protocol.md section 16): a stream to a guest's screen or serial line. */
+struct err *console_open(struct core *c, struct arena *a, const struct core_http_req *req, const struct principal *who,
+    struct core_http_rep *rep) MUST_CHECK;

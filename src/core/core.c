@@ -1,0 +1,172 @@
+#include "core/core.h"
+#include <string.h>
+#include "base/log.h"
+#include "base/map.h"
+#include "base/mem.h"
+#include "core/call.h"
+#include "core/session.h"
+#include "core/task.h"
+
+#define PEER_WAIT_US (10 * 1000 * 1000)
+#define COLLECT_US (30 * 1000 * 1000) /* protocol.md section 5 */
+
+static void collect(void *arg)
+{
+    struct core *c = arg;
+
+    session_collect(c);
+    task_collect(c);
+    timer_set(c->gc, clock_now(c->loop) + COLLECT_US);
+}
+
+static void store_changed(void *arg)
+{
+    struct core *c = arg;
+
+    waitq_wake_all(&c->changed);
+}
+
+struct core *core_new(struct loop *l, struct store *store, const struct core_config *config)
+{
+    struct core *c = mem_new(struct core);
+
+    c->loop = l;
+    c->store = store;
+    c->config = config;
+    waitq_init(&c->peers);
+    waitq_init(&c->changed);
+    waitq_init(&c->ops);
+    waitq_init(&c->started);
+    c->principals = map_new();
+    c->tasks = map_new();
+    c->streams = map_new();
+    c->registrations = map_new();
+    c->missed = map_new();
+    c->gc = timer_new(l, collect, c);
+
+    session_register(&c->handlers);
+    subject_register(&c->handlers);
+    role_register(&c->handlers);
+    task_register(&c->handlers);
+    event_register(&c->handlers);
+    pool_register(&c->handlers);
+    host_register(&c->handlers);
+    vm_register(&c->handlers);
+    vm_power_register(&c->handlers);
+    vm_clone_register(&c->handlers);
+    vm_params_register(&c->handlers);
+    vbd_register(&c->handlers);
+    vif_register(&c->handlers);
+    vdi_register(&c->handlers);
+    sr_register(&c->handlers);
+    pbd_register(&c->handlers);
+    network_register(&c->handlers);
+    pif_register(&c->handlers);
+    secret_register(&c->handlers);
+    message_register(&c->handlers);
+    store_on_change(store, store_changed, c);
+    timer_set(c->gc, clock_now(l) + COLLECT_US);
+    return c;
+}
+
+void core_free(struct core *c)
+{
+    if (!c)
+        return;
+    timer_free(c->gc);
+    map_free(c->principals);
+    map_free(c->tasks);
+    map_free(c->streams);
+    map_free(c->registrations);
+    map_free(c->missed);
+    free(c->host_ref);
+    free(c->pool_ref);
+    free(c);
+}
+
+void core_set_host(struct core *c, struct ipc_peer *peer)
+{
+    c->host = peer;
+    waitq_wake_all(&c->peers);
+}
+
+void core_set_storage(struct core *c, struct ipc_peer *peer)
+{
+    c->storage = peer;
+    waitq_wake_all(&c->peers);
+}
+
+void core_set_net(struct core *c, struct ipc_peer *peer)
+{
+    c->net = peer;
+    waitq_wake_all(&c->peers);
+}
+
+static struct err *need(struct core *c, struct ipc_peer *const *slot, const char *name, struct ipc_peer **ret)
+{
+    uint64_t deadline = clock_now(c->loop) + PEER_WAIT_US;
+
+    while (!*slot)
+        if (!waitq_wait(&c->peers, deadline))
+            return err_internal("the %s service is not there", name);
+    *ret = *slot;
+    return NULL;
+}
+
+struct err *core_need_host(struct core *c, struct ipc_peer **ret)
+{
+    return need(c, &c->host, "host", ret);
+}
+
+struct err *core_need_storage(struct core *c, struct ipc_peer **ret)
+{
+    return need(c, &c->storage, "storage", ret);
+}
+
+struct err *core_need_net(struct core *c, struct ipc_peer **ret)
+{
+    return need(c, &c->net, "net", ret);
+}
+
+bool ref_is_null(const char *ref)
+{
+    return cstr_empty(ref) || strcmp(ref, REF_NULL) == 0;
+}
+
+const struct row *core_row(const struct core *c, const char *ref)
+{
+    return store_find(c->store, ref);
+}
+
+struct err *call_row(const struct call *c, const struct model_class *cls, const char *ref, const struct row **ret)
+{
+    const struct row *r = store_find_of(c->core->store, cls, ref);
+
+    if (!r)
+        return err_handle_invalid(cls->name, ref);
+    *ret = r;
+    return NULL;
+}
+
+const struct row *core_host_row(const struct core *c)
+{
+    return store_find(c->store, c->host_ref);
+}
+
+const struct row *core_pool_row(const struct core *c)
+{
+    return store_find(c->store, c->pool_ref);
+}
+
+const char *now_text(const struct core *c, struct arena *a)
+{
+    return datetime_text(a, clock_wall(c->loop));
+}
+
+struct err *core_set(struct core *c, const char *ref, const struct field *f, struct value v)
+{
+    struct tx *t = tx_begin(c->store);
+
+    tx_set(t, ref, f, v);
+    return tx_commit(t);
+}

@@ -1,0 +1,196 @@
+#include <string.h>
+#include "base/map.h"
+#include "core/call.h"
+#include "core/fixture_test.h"
+
+/* A VM of its own from the template that takes any installer. */
+static const char *new_vm(struct fixture *f, const char *name)
+{
+    struct value label = value_str("Other install media");
+    const char *found = fixture_call_values(f, f->session, "VM.get_by_name_label", &label, 1, false);
+    const char *p = strstr(found, "OpaqueRef:");
+    const char *template = p ? arena_strndup(f->arena, p, strcspn(p, "\"")) : "";
+    const char *vm = fixture_result(f, fixture_call(f, f->session, "VM.clone", template, name, NULL));
+
+    CHECK(strstr(fixture_call(f, f->session, "VM.provision", vm, NULL), "\"result\":\"\""));
+    return vm;
+}
+
+static const char *power_of(struct fixture *f, const char *vm)
+{
+    return fixture_result(f, fixture_call(f, f->session, "VM.get_power_state", vm, NULL));
+}
+
+TEST_FIBER(a_wrong_password_is_refused_after_five_seconds)
+{
+    struct fixture f;
+
+    fixture_init(&f, loop);
+    uint64_t before = clock_now(loop);
+    const char *body = fixture_call(&f, "", "session.login_with_password", "root", "wrong", NULL);
+    CHECK(strstr(body, "SESSION_AUTHENTICATION_FAILED"));
+    CHECK(clock_now(loop) - before >= 5000000);
+    fixture_done(&f);
+}
+
+TEST_FIBER(a_call_without_a_session_is_refused)
+{
+    struct fixture f;
+
+    fixture_init(&f, loop);
+    CHECK(strstr(fixture_call(&f, "OpaqueRef:nobody", "VM.get_all", NULL), "SESSION_INVALID"));
+    CHECK(strstr(fixture_call(&f, f.session, "session.logout", NULL), "\"result\":\"\""));
+    CHECK(strstr(fixture_call(&f, f.session, "VM.get_all", NULL), "SESSION_INVALID"));
+    fixture_done(&f);
+}
+
+TEST_FIBER(a_vm_lives_its_whole_life)
+{
+    struct fixture f;
+
+    fixture_init(&f, loop);
+    const char *vm = new_vm(&f, "web1");
+    CHECK_STR(power_of(&f, vm), "Halted");
+    CHECK(strstr(fixture_call(&f, f.session, "VM.start", vm, "?f", "?f", NULL), "\"result\":\"\""));
+    CHECK_STR(power_of(&f, vm), "Running");
+    CHECK(strstr(fixture_call(&f, f.session, "VM.start", vm, "?f", "?f", NULL), "\"VM_BAD_POWER_STATE\",\"data\":[\""));
+    CHECK(strstr(fixture_call(&f, f.session, "VM.pause", vm, NULL), "\"result\":\"\""));
+    CHECK_STR(power_of(&f, vm), "Paused");
+    CHECK(strstr(fixture_call(&f, f.session, "VM.unpause", vm, NULL), "\"result\":\"\""));
+    CHECK(strstr(fixture_call(&f, f.session, "VM.destroy", vm, NULL), "VM_BAD_POWER_STATE"));
+    CHECK(strstr(fixture_call(&f, f.session, "VM.clean_shutdown", vm, NULL), "\"result\":\"\""));
+    CHECK_STR(power_of(&f, vm), "Halted");
+    CHECK(strstr(fixture_call(&f, f.session, "VM.destroy", vm, NULL), "\"result\":\"\""));
+    CHECK(strstr(fixture_call(&f, f.session, "VM.get_power_state", vm, NULL), "HANDLE_INVALID"));
+    fixture_done(&f);
+}
+
+TEST_FIBER(a_start_that_fails_leaves_the_vm_halted_and_free)
+{
+    struct fixture f;
+
+    fixture_init(&f, loop);
+    const char *vm = new_vm(&f, "web1");
+    f.fail_start = "BOOTLOADER_FAILED";
+    CHECK(strstr(fixture_call(&f, f.session, "VM.start", vm, "?f", "?f", NULL), "BOOTLOADER_FAILED"));
+    CHECK_STR(power_of(&f, vm), "Halted");
+    CHECK_INT(row_get(store_find(f.store, vm), F_VM_current_operations)->n, 0);
+    CHECK(strstr(fixture_call(&f, f.session, "VM.start", vm, "?f", "?f", NULL), "\"result\":\"\""));
+    fixture_done(&f);
+}
+
+struct starter {
+    struct fixture *f;
+    const char *vm, *body;
+    bool done;
+};
+
+static void start_in_fiber(void *arg)
+{
+    struct starter *s = arg;
+
+    s->body = fixture_call(s->f, s->f->session, "VM.start", s->vm, "?f", "?f", NULL);
+    s->done = true;
+}
+
+TEST_FIBER(a_second_start_waits_for_the_first_and_is_then_told_the_state)
+{
+    struct fixture f;
+
+    fixture_init(&f, loop);
+    struct starter a = { .f = &f, .vm = new_vm(&f, "web1") }, b = a;
+    fiber_start(loop, "a", start_in_fiber, &a);
+    fiber_start(loop, "b", start_in_fiber, &b);
+    while (!a.done || !b.done)
+        fiber_sleep(1000);
+    CHECK_INT(f.n_starts, 1);
+    CHECK(!!strstr(a.body, "\"result\":\"\"") + !!strstr(b.body, "VM_BAD_POWER_STATE") == 2);
+    fixture_done(&f);
+}
+
+TEST_FIBER(a_guest_that_stops_by_itself_is_found_halted)
+{
+    struct fixture f;
+
+    fixture_init(&f, loop);
+    const char *vm = new_vm(&f, "web1");
+    CHECK(strstr(fixture_call(&f, f.session, "VM.start", vm, "?f", "?f", NULL), "\"result\":\"\""));
+    fixture_guest_changed(&f, vm, "shutdown", "Halted");
+    CHECK_STR(power_of(&f, vm), "Halted");
+    CHECK_INT(row_n_related(store_find(f.store, vm), F_VM_consoles), 0);
+    fixture_done(&f);
+}
+
+TEST_FIBER(an_event_call_hears_of_a_change_and_of_nothing_else)
+{
+    struct fixture f;
+    struct value classes[1] = { value_str("vm") };
+
+    fixture_init(&f, loop);
+    const char *vm = new_vm(&f, "web1");
+    struct value first[3] = { value_set(classes, 1), value_str(""), value_float(0) };
+    const char *body = fixture_call_values(&f, f.session, "event.from", first, 3, false);
+    const char *p = strstr(body, "\"token\":\"");
+    CHECK(p && strstr(body, vm));
+    const char *token = arena_strndup(f.arena, p + 9, strcspn(p + 9, "\""));
+    CHECK(strstr(fixture_call(&f, f.session, "VM.set_name_label", vm, "web2", NULL), "\"result\":\"\""));
+    struct value next[3] = { value_set(classes, 1), value_str(token), value_float(30) };
+    body = fixture_call_values(&f, f.session, "event.from", next, 3, false);
+    CHECK(strstr(body, "\"operation\":\"mod\"") && strstr(body, "web2") && !strstr(body, "\"Windows 11\""));
+    p = strstr(body, "\"token\":\"");
+    token = arena_strndup(f.arena, p + 9, strcspn(p + 9, "\""));
+    struct value idle[3] = { value_set(classes, 1), value_str(token), value_float(3) };
+    uint64_t before = clock_now(loop);
+    body = fixture_call_values(&f, f.session, "event.from", idle, 3, false);
+    CHECK(strstr(body, "\"events\":[]") && clock_now(loop) - before >= 3000000);
+    fixture_done(&f);
+}
+
+TEST_FIBER(an_asynchronous_call_ends_in_its_task)
+{
+    struct fixture f;
+
+    fixture_init(&f, loop);
+    const char *vm = new_vm(&f, "web1");
+    struct value args[3] = { value_str(vm), value_bool(false), value_bool(false) };
+    const char *task = fixture_result(&f, fixture_call_values(&f, f.session, "VM.start", args, 3, true));
+    CHECK_STR(fixture_result(&f, fixture_call(&f, f.session, "task.get_status", task, NULL)), "pending");
+    fiber_sleep(100000);
+    CHECK_STR(fixture_result(&f, fixture_call(&f, f.session, "task.get_status", task, NULL)), "success");
+    CHECK_STR(fixture_result(&f, fixture_call(&f, f.session, "task.get_result", task, NULL)), "<value></value>");
+    CHECK(strstr(fixture_call(&f, f.session, "task.destroy", task, NULL), "\"result\":\"\""));
+    fixture_done(&f);
+}
+
+TEST_FIBER(what_is_not_built_says_so)
+{
+    struct fixture f;
+
+    fixture_init(&f, loop);
+    CHECK(strstr(fixture_call(&f, f.session, "VM.s3_suspend", new_vm(&f, "web1"), NULL), "NOT_IMPLEMENTED"));
+    fixture_done(&f);
+}
+
+TEST_FIBER(map_keys_are_added_once_and_removed_quietly)
+{
+    struct fixture f;
+
+    fixture_init(&f, loop);
+    const char *pool = row_ref(store_first(f.store, C_pool));
+    CHECK(strstr(fixture_call(&f, f.session, "pool.add_to_other_config", pool, "k", "v", NULL), "\"result\":\"\""));
+    CHECK(strstr(fixture_call(&f, f.session, "pool.add_to_other_config", pool, "k", "w", NULL), "MAP_DUPLICATE_KEY"));
+    CHECK(strstr(fixture_call(&f, f.session, "pool.remove_from_other_config", pool, "k", NULL), "\"result\":\"\""));
+    CHECK(strstr(fixture_call(&f, f.session, "pool.remove_from_other_config", pool, "k", NULL), "\"result\":\"\""));
+    fixture_done(&f);
+}
+
+TEST_FIBER(every_class_answers_get_all_records)
+{
+    struct fixture f;
+
+    fixture_init(&f, loop);
+    for (size_t i = 0; i < model_n_msgs(); i++)
+        if (model_msg(i)->implicit == IMPLICIT_GET_ALL_RECORDS && !model_msg(i)->removed)
+            CHECK(strstr(fixture_call(&f, f.session, model_msg(i)->name, NULL), "\"result\":{"));
+    fixture_done(&f);
+}

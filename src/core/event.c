@@ -1,0 +1,345 @@
+/*
+ * Events (protocol.md section 7). event.from costs what it returns: it asks
+ * the store for the changes after its token. It waits on the store's bell
+ * without holding anything but its fiber, and tells only what is durable.
+ */
+#include <stdio.h>
+#include <string.h>
+#include "base/map.h"
+#include "base/mem.h"
+#include "core/call.h"
+#include "core/implicit.h"
+#include "core/task.h"
+
+#define TIMEOUT_MAX_S 86400.0
+
+/* What a caller wants to hear of. */
+struct subscription {
+    bool all;
+    bool *classes;     /* by class id */
+    const char **refs; /* single objects */
+    size_t n_refs;
+};
+
+static void subscribe(struct arena *a, const struct value *names, struct subscription *s)
+{
+    s->classes = arena_new_array(a, model_n_classes(), bool);
+    s->refs = arena_new_array(a, (size_t)names->n + 1, const char *);
+    for (size_t i = 0; i < names->n; i++) {
+        struct str name = str_of(names->items[i].s), cls, ref;
+
+        if (str_eq_c(name, "*")) {
+            s->all = true;
+            continue;
+        }
+        bool single = str_cut(name, '/', &cls, &ref);
+        const struct model_class *c = model_class_find_nocase(arena_strndup(a, cls.p, cls.len));
+        if (c && single)
+            s->refs[s->n_refs++] = arena_strndup(a, ref.p, ref.len);
+        else if (c)
+            s->classes[c->id] = true;
+    }
+}
+
+static bool wanted(const struct subscription *s, const struct model_class *c, const char *ref)
+{
+    if (!c->gen_events)
+        return false;
+    if (s->all || s->classes[c->id])
+        return true;
+    for (size_t i = 0; i < s->n_refs; i++)
+        if (strcmp(s->refs[i], ref) == 0)
+            return true;
+    return false;
+}
+
+static const struct type string_type = { .kind = TYPE_STRING, .text = "string" };
+static const struct type int_type = { .kind = TYPE_INT, .text = "int" };
+
+static void member(struct call *c, bool first, const char *name, const char *text)
+{
+    struct value v = value_str(text);
+
+    wire_map_key(c->raw, c->envelope, first, name);
+    wire_value(c->raw, c->envelope, &string_type, &v);
+    wire_map_value_end(c->raw, c->envelope);
+}
+
+/* One event struct. With `old`, id and timestamp as event.next has them. */
+static void write_event(struct call *c, const struct change_info *e, const char *id, const char *timestamp)
+{
+    static const char *const names[] = { [CHANGE_ADD] = "add", [CHANGE_MOD] = "mod", [CHANGE_DEL] = "del" };
+
+    wire_map_begin(c->raw, c->envelope);
+    member(c, true, "id", id);
+    member(c, false, "timestamp", timestamp);
+    member(c, false, "class", e->class->lower);
+    member(c, false, "operation", names[e->what]);
+    member(c, false, "ref", e->ref);
+    if (e->row) {
+        wire_map_key(c->raw, c->envelope, false, "snapshot");
+        record_write(c, c->raw, e->row);
+        wire_map_value_end(c->raw, c->envelope);
+    }
+    wire_map_end(c->raw, c->envelope);
+}
+
+struct feed {
+    struct call *c;
+    const struct subscription *s;
+    size_t n;
+    enum change pass; /* adds first, then changes, then deletions */
+};
+
+static void count_one(void *arg, const struct change_info *e)
+{
+    struct feed *f = arg;
+
+    f->n += wanted(f->s, e->class, e->ref);
+}
+
+static void write_one(void *arg, const struct change_info *e)
+{
+    struct feed *f = arg;
+    char id[32];
+
+    if (e->what != f->pass || !wanted(f->s, e->class, e->ref))
+        return;
+    snprintf(id, sizeof(id), "%llu", (unsigned long long)e->gen);
+    wire_set_item(f->c->raw, f->c->envelope, f->n++ == 0);
+    write_event(f->c, e, id, "0.0");
+    wire_set_item_end(f->c->raw, f->c->envelope);
+}
+
+static void write_counts(struct call *c)
+{
+    bool first = true;
+
+    wire_map_begin(c->raw, c->envelope);
+    for (size_t i = 0; i < model_n_classes(); i++) {
+        const struct model_class *cls = model_class(i);
+
+        if (!cls->gen_events)
+            continue;
+        wire_map_key(c->raw, c->envelope, first, cls->lower);
+        size_t n = store_count(c->core->store, cls);
+        if (c->envelope == ENVELOPE_XMLRPC) { /* the only typed integers of the protocol */
+            buf_printf(c->raw, "<value><i4>%zu</i4></value>", n);
+        } else {
+            struct value v = value_int((int64_t)n);
+            wire_value(c->raw, c->envelope, &int_type, &v);
+        }
+        wire_map_value_end(c->raw, c->envelope);
+        first = false;
+    }
+    wire_map_end(c->raw, c->envelope);
+}
+
+static void write_batch(struct call *c, const struct subscription *s, uint64_t since)
+{
+    struct feed f = { c, s, 0, CHANGE_ADD };
+    char token[64];
+
+    wire_map_begin(c->raw, c->envelope);
+    wire_map_key(c->raw, c->envelope, true, "events");
+    wire_set_begin(c->raw, c->envelope);
+    for (f.pass = CHANGE_ADD; f.pass <= CHANGE_DEL; f.pass++)
+        store_changes(c->core->store, since, write_one, &f);
+    wire_set_end(c->raw, c->envelope);
+    wire_map_value_end(c->raw, c->envelope);
+    wire_map_key(c->raw, c->envelope, false, "valid_ref_counts");
+    write_counts(c);
+    wire_map_value_end(c->raw, c->envelope);
+    snprintf(token, sizeof(token), "%020llu,%020llu", (unsigned long long)store_gen(c->core->store), 0ULL);
+    member(c, false, "token", token);
+    wire_map_end(c->raw, c->envelope);
+    c->raw_used = true;
+}
+
+static bool parse_token(const char *token, uint64_t *ret_gen)
+{
+    struct str first, second;
+    uint64_t ignored;
+
+    if (!*token) {
+        *ret_gen = 0;
+        return true;
+    }
+    return str_cut(str_of(token), ',', &first, &second) && str_to_u64(first, ret_gen) && str_to_u64(second, &ignored);
+}
+
+static struct err *still_there(struct call *c)
+{
+    if (c->who.session[0] && !store_find_of(c->core->store, C_session, c->who.session))
+        return err_session_invalid(c->who.session);
+    return task_check(c);
+}
+
+static struct err *event_from(struct call *c, const struct event_from_args *a, struct value *ret)
+{
+    struct subscription s = { 0 };
+    double timeout = a->timeout > TIMEOUT_MAX_S ? TIMEOUT_MAX_S : a->timeout > 0 ? a->timeout : 0;
+    uint64_t deadline = clock_now(c->core->loop) + (uint64_t)(timeout * 1e6), since = 0, seen;
+
+    (void)ret;
+    if (!parse_token(a->token, &since))
+        return err_event_from_token_parse_failure(a->token);
+    subscribe(c->arena, a->classes, &s);
+    if (since > store_gen(c->core->store) || (since && since + 1 < store_gen_oldest(c->core->store)))
+        return err_events_lost(); /* of another life of the database, or too long ago to tell what went */
+    for (seen = since;;) {
+        struct feed f = { c, &s, 0, CHANGE_ADD };
+
+        store_changes(c->core->store, seen, count_one, &f);
+        seen = store_gen(c->core->store);
+        if (f.n || !since)
+            break;
+        bool rang = waitq_wait(&c->core->changed, deadline);
+        TRY(still_there(c));
+        if (!rang && clock_now(c->core->loop) >= deadline)
+            break;
+    }
+    TRY(store_wait_durable(c->core->store, store_gen(c->core->store)));
+    write_batch(c, &s, since);
+    return NULL;
+}
+
+static struct err *event_inject(struct call *c, const struct event_inject_args *a, struct value *ret)
+{
+    const struct model_class *cls = model_class_find(a->class);
+
+    if (!cls)
+        cls = model_class_find_nocase(a->class);
+    if (!cls || !store_find_of(c->core->store, cls, a->ref))
+        return err_handle_invalid(a->class, a->ref);
+    struct tx *t = tx_begin(c->core->store);
+    uint64_t gen = 0;
+    tx_touch(t, a->ref);
+    TRY(tx_apply(t, &gen));
+    *ret = value_str(arena_printf(c->arena, "%020llu,0", (unsigned long long)(store_gen(c->core->store) - 1)));
+    return NULL;
+}
+
+/* The old interface: one subscription per session, every change, in order. Here it is a cursor on the same feed. */
+struct registration {
+    struct value classes; /* packed */
+    void *block;
+    uint64_t seen;
+    uint64_t id;
+};
+
+static void registration_drop(struct core *c, const char *session)
+{
+    struct registration *r = map_remove(c->registrations, session);
+
+    if (!r)
+        return;
+    free(r->block);
+    free(r);
+}
+
+static struct err *event_register_(struct call *c, const struct event_register_args *a, struct value *ret)
+{
+    struct registration *r = map_get(c->core->registrations, c->who.session);
+    struct value all = r ? r->classes : value_set(NULL, 0);
+
+    (void)ret;
+    for (size_t i = 0; i < a->classes->n; i++)
+        if (!value_set_has(&all, a->classes->items[i].s))
+            all = value_set_with(c->arena, &all, a->classes->items[i]);
+    struct registration *fresh = mem_new(struct registration);
+    fresh->classes = value_pack(&all, &fresh->block);
+    fresh->seen = r ? r->seen : store_gen(c->core->store);
+    fresh->id = r ? r->id : 0;
+    registration_drop(c->core, c->who.session);
+    map_put(c->core->registrations, c->who.session, fresh);
+    return NULL;
+}
+
+static struct err *event_unregister(struct call *c, const struct event_unregister_args *a, struct value *ret)
+{
+    struct registration *r = map_get(c->core->registrations, c->who.session);
+
+    (void)ret;
+    if (!r)
+        return NULL;
+    struct value left = r->classes;
+    for (size_t i = 0; i < a->classes->n; i++)
+        left = value_set_without(c->arena, &left, a->classes->items[i].s);
+    void *block = NULL;
+    struct value packed = value_pack(&left, &block);
+    free(r->block);
+    r->block = block;
+    r->classes = packed;
+    if (!left.n)
+        registration_drop(c->core, c->who.session);
+    return NULL;
+}
+
+static void write_old(void *arg, const struct change_info *e)
+{
+    struct feed *f = arg;
+    struct registration *r = map_get(f->c->core->registrations, f->c->who.session);
+    char id[32], timestamp[32];
+
+    if (!wanted(f->s, e->class, e->ref))
+        return;
+    snprintf(id, sizeof(id), "%llu", (unsigned long long)(r ? r->id++ : 0));
+    snprintf(timestamp, sizeof(timestamp), "%.1f", (double)clock_wall(f->c->core->loop) / 1e6);
+    wire_set_item(f->c->raw, f->c->envelope, f->n++ == 0);
+    write_event(f->c, e, id, timestamp);
+    wire_set_item_end(f->c->raw, f->c->envelope);
+}
+
+static struct err *event_next(struct call *c, const struct event_next_args *args, struct value *ret)
+{
+    (void)args;
+    (void)ret;
+    for (;;) {
+        struct registration *r = map_get(c->core->registrations, c->who.session);
+        struct subscription s = { 0 };
+        struct feed f = { c, &s, 0, CHANGE_ADD };
+
+        if (!r)
+            return err_session_not_registered(c->who.session);
+        subscribe(c->arena, &r->classes, &s);
+        if (r->seen + 1 < store_gen_oldest(c->core->store)) {
+            r->seen = store_gen(c->core->store);
+            return err_events_lost();
+        }
+        store_changes(c->core->store, r->seen, count_one, &f);
+        if (f.n) {
+            TRY(store_wait_durable(c->core->store, store_gen(c->core->store)));
+            r = map_get(c->core->registrations, c->who.session);
+            if (!r)
+                return err_session_not_registered(c->who.session);
+            f.n = 0;
+            wire_set_begin(c->raw, c->envelope);
+            store_changes(c->core->store, r->seen, write_old, &f);
+            wire_set_end(c->raw, c->envelope);
+            r->seen = store_gen(c->core->store);
+            c->raw_used = true;
+            return NULL;
+        }
+        r->seen = store_gen(c->core->store);
+        waitq_wait(&c->core->changed, FOREVER);
+        TRY(still_there(c));
+    }
+}
+
+static struct err *event_get_current_id(struct call *c, const struct event_get_current_id_args *a, struct value *ret)
+{
+    (void)a;
+    *ret = value_int((int64_t)store_gen(c->core->store));
+    return NULL;
+}
+
+void event_register(struct api_handlers *h)
+{
+    h->event_from = event_from;
+    h->event_inject = event_inject;
+    h->event_register = event_register_;
+    h->event_unregister = event_unregister;
+    h->event_next = event_next;
+    h->event_get_current_id = event_get_current_id;
+}

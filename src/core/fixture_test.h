@@ -1,0 +1,36 @@
+#pragma once
+#include "core/core.h"
+#include "ipc/ipc.h"
+#include "store/store.h"
+#include "test.h"
+
+/*
+ * A core in one process with the tests: store in memory, and host, storage and
+ * net services of a few lines that keep what they are told.
+ */
+struct fixture {
+    struct loop *loop;
+    struct store *store;
+    struct core *core;
+    struct core_config config;
+    struct ipc_peer *gate, *gate_core;     /* test's side, core's side */
+    struct ipc_peer *host, *storage, *net; /* the core's sides */
+    struct ipc_peer *host_far, *storage_far, *net_far;
+    struct map *power; /* VM uuid -> its power state (static text) */
+    size_t n_starts;
+    const char *fail_start; /* error code for the next host.vm_start */
+    struct arena *arena;
+    const char *session;
+};
+
+void fixture_init(struct fixture *f, struct loop *l); /* [waits] */
+void fixture_done(struct fixture *f);
+
+/* A call as the gate makes it, JSON-RPC 2.0; the body of the answer. args: NULL-terminated texts, "#1" an int, "?t" a
+ * bool. [waits] */
+const char *fixture_call(struct fixture *f, const char *session, const char *method, ...) __attribute__((sentinel));
+const char *fixture_call_values(
+    struct fixture *f, const char *session, const char *method, const struct value *args, size_t n, bool async);
+const char *fixture_result(struct fixture *f, const char *body); /* text of a string result */
+/* What the host tells of a guest by itself. */
+void fixture_guest_changed(struct fixture *f, const char *vm_ref, const char *what, const char *power);

@@ -1,0 +1,18 @@
+#pragma once
+#include "core/call.h"
+
+/* This host's objects, and what a new database holds. */
+
+/* Bytes that no running VM (at its dynamic_max) has and the host does not keep for itself. */
+int64_t host_free_memory(struct core *c);
+bool host_has_capability(const struct row *host, const char *prefix);
+
+/* Makes or refreshes pool, host, host_metrics, host_cpu and control domain from the inventory. [waits] */
+struct err *host_take_inventory(struct core *c) MUST_CHECK;
+/* PIFs and their networks from the host's interfaces. [waits] */
+struct err *host_scan_pifs(struct core *c) MUST_CHECK;
+
+struct err *bootstrap_roles(struct core *c) MUST_CHECK;
+struct err *bootstrap_templates(struct core *c) MUST_CHECK;
+/* SM records; at the first start a local SR and an ISO library. [waits] */
+struct err *bootstrap_storage(struct core *c) MUST_CHECK;

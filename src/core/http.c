@@ -1,0 +1,140 @@
+#include "core/http.h"
+#include <string.h>
+#include "base/log.h"
+#include "core/console.h"
+#include "core/rbac.h"
+#include "core/session.h"
+#include "core/task.h"
+#include "core/transfer.h"
+
+#define START_WAIT_US (60UL * 1000 * 1000)
+
+static void answer(struct arena *a, struct core_http_rep *rep, unsigned status, const char *reason, const char *text)
+{
+    const char *body = arena_printf(a, "<html><body><h1>%u %s</h1><p>%s</p></body></html>", status, reason, text);
+
+    rep->status = status;
+    rep->reason = reason;
+    rep->body = str_of(body);
+}
+
+static void unauthorised(struct arena *a, struct core_http_rep *rep)
+{
+    rep->headers = arena_new_array(a, 1, struct core_header);
+    rep->n_headers = 1;
+    rep->headers[0] = (struct core_header){ "WWW-Authenticate", "Basic realm=\"Runnymede\"" };
+    answer(a, rep, 401, "Unauthorised", "Please log in");
+}
+
+/* The credentials in the documented order; *ret_own is a session made for this request. */
+static bool authenticate(
+    struct core *c, struct arena *a, const struct core_http_req *req, struct principal *who, const char **ret_own)
+{
+    struct err *e = NULL;
+
+    if (req->local) {
+        *who = (struct principal){
+            .session = "", .root = true, .role = ROLE_LOCAL_ROOT, .user = "root", .sid = "", .originator = ""
+        };
+        return true;
+    }
+    if (*req->session) {
+        e = session_find(c, req->session, a, who);
+    } else if (*req->user) {
+        e = session_login(
+            c, a, req->user, req->password, arena_printf(a, "%s using Basic auth", req->client), false, ret_own);
+        if (!e)
+            e = session_find(c, *ret_own, a, who);
+    } else {
+        return false;
+    }
+    if (!e)
+        return true;
+    err_ignore(e, "401 says it all");
+    return false;
+}
+
+static const struct http_action *find_action(const char *name)
+{
+    for (size_t i = 0; i < HTTP_ACTION_COUNT; i++)
+        if (strcmp(model_http_actions[i].name, name) == 0)
+            return &model_http_actions[i];
+    return NULL;
+}
+
+/* What is built. */
+typedef struct err *action_fn(struct core *c, struct arena *a, const struct core_http_req *req,
+    const struct principal *who, struct core_http_rep *rep);
+static const struct {
+    const char *name;
+    action_fn *run;
+} built[] = {
+    { "connect_console", console_open },
+    { "connect_console_ws", console_open },
+    { "get_export_raw_vdi", transfer_export },
+    { "put_import_raw_vdi", transfer_import },
+};
+
+static action_fn *built_action(const char *name)
+{
+    for (size_t i = 0; i < ARRAY_LEN(built); i++)
+        if (strcmp(built[i].name, name) == 0)
+            return built[i].run;
+    return NULL;
+}
+
+static void run(struct core *c, struct arena *a, const struct core_http_req *req, const struct http_action *action,
+    const struct principal *who, struct core_http_rep *rep)
+{
+    AUTO(err_drop)
+    struct err *e = rbac_check_role(who, (enum role)action->role, arena_printf(a, "http/%s", action->name));
+    action_fn *fn = built_action(action->name);
+
+    if (e) {
+        answer(a, rep, 403, "Forbidden", err_text(e));
+        if (*req->task_id)
+            task_finish(c, req->task_id, "", MOVE(e));
+        return;
+    }
+    e = fn ? fn(c, a, req, who, rep) : err_not_implemented(action->name);
+    if (!e)
+        return;
+    log_warn("request failed", F("action", action->name), F("error", err_text(e)));
+    if (fn)
+        answer(a, rep, 500, "Internal Error", err_text(e));
+    else
+        answer(a, rep, 501, "Not Implemented", err_text(e));
+    if (*req->task_id)
+        task_finish(c, req->task_id, "", MOVE(e));
+}
+
+struct err *http_request(struct core *c, struct arena *a, struct core_http_req *req, struct core_http_rep *rep)
+{
+    const struct http_action *action = find_action(req->action);
+    struct principal who = { 0 };
+    const char *own = NULL;
+
+    rep->stream = -1;
+    rep->reason = "OK";
+    if (!c->ready && !waitq_wait(&c->started, clock_now(c->loop) + START_WAIT_US)) {
+        answer(a, rep, 503, "Service Unavailable", "The host is still starting");
+        return NULL;
+    }
+    if (!action) {
+        answer(a, rep, 404, "Not Found", "No such action");
+        return NULL;
+    }
+    if (!authenticate(c, a, req, &who, &own)) {
+        unauthorised(a, rep);
+        return NULL;
+    }
+    run(c, a, req, action, &who, rep);
+    if (own)
+        session_end(c, own);
+    return NULL;
+}
+
+void http_stream_done(struct core *c, uint64_t stream_id, uint64_t bytes, bool complete)
+{
+    transfer_stream_done(c, stream_id, bytes, complete);
+}

@@ -1,0 +1,46 @@
+#pragma once
+#include "core/call.h"
+#include "core/ops.h"
+
+/* What the files about VMs share. */
+
+/* VM_BAD_POWER_STATE [vm, expected, actual] unless it is in that state. */
+struct err *vm_assert_power_state(const struct row *vm, const char *expected) MUST_CHECK;
+
+/* Brings the database in line with what the host says about a guest: power state, domain, consoles, devices. */
+void vm_set_running(struct core *c, struct tx *t, const char *vm_ref, const char *power, int64_t domid);
+void vm_set_halted(struct core *c, struct tx *t, const char *vm_ref);
+
+/* After an operation: if the guest told of a state meanwhile that is not the one in the database, ask the host again.
+ */
+void vm_catch_up(struct core *c, const char *vm_ref);
+
+/* Checks of semantics.md 3, as VM.start makes them. */
+struct err *vm_check_params(struct core *c, const struct row *vm) MUST_CHECK;
+
+/* VM.start on this host, all checks included. */
+struct err *vm_start_here(struct call *c, const char *vm_ref) MUST_CHECK;
+
+/* semantics.md 8, in its order. */
+struct err *vm_assert_can_boot_here(struct call *c, const char *vm_ref, const char *host_ref) MUST_CHECK;
+
+/* A copy of a VM record and its devices. disks: how its disks are copied. */
+enum vm_copy { VM_CLONE, VM_COPY };
+struct err *vm_duplicate(struct call *c, const char *vm_ref, const char *name, enum vm_copy how, const char *sr,
+    const char **ret_ref) MUST_CHECK;
+
+/* Removes the record with its devices and metrics; disks stay. */
+struct err *vm_destroy_record(struct call *c, const char *vm_ref) MUST_CHECK;
+
+/* Device numbers: "0", "xvda", "hda" and "sda" all name position 0; false if it names none. */
+bool vbd_position(const char *userdevice, int64_t *ret);
+/* MAC from seed and device number, semantics.md 5. */
+void vif_mac(const char *seed, int64_t device, char ret_mac[18]);
+
+/* The plan of a start: everything the host must know. */
+struct vm_plan;
+struct err *vm_plan_make(struct call *c, const struct row *vm, bool paused, struct vm_plan *ret) MUST_CHECK;
+struct vm_disk;
+struct vm_nic;
+struct err *vm_plan_disk(struct call *c, const struct row *vbd, struct vm_disk *ret) MUST_CHECK;
+struct err *vm_plan_nic(struct call *c, const struct row *vif, struct vm_nic *ret) MUST_CHECK;

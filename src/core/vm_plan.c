@@ -1,0 +1,184 @@
+/* From a VM record to the plan of its start. */
+#include <openssl/evp.h>
+#include <string.h>
+#include "base/mem.h"
+#include "core/vdi.h"
+#include "core/vm.h"
+#include "gen/ipc_host.h"
+
+/* Device numbers: "3", "xvdd", "hdd", "sdd" and "d3" name the same place. */
+
+static bool letters_position(const char *s, int64_t *ret)
+{
+    int64_t n = 0;
+
+    if (!*s || strlen(s) > 2)
+        return false;
+    for (; *s; s++) {
+        if (*s < 'a' || *s > 'z')
+            return false;
+        n = n * 26 + (*s - 'a' + 1);
+    }
+    *ret = n - 1;
+    return true;
+}
+
+bool vbd_position(const char *userdevice, int64_t *ret)
+{
+    static const char *const prefixes[] = { "xvd", "hd", "sd" };
+
+    if (str_to_i64(str_of(userdevice), ret))
+        return *ret >= 0 && *ret <= 255;
+    for (size_t i = 0; i < ARRAY_LEN(prefixes); i++)
+        if (cstr_starts(userdevice, prefixes[i]))
+            return letters_position(userdevice + strlen(prefixes[i]), ret) && *ret <= 255;
+    return false;
+}
+
+void vif_mac(const char *seed, int64_t device, char ret_mac[18])
+{
+    unsigned char h[16], t[16];
+    size_t len = strlen(seed);
+
+    /* semantics.md 5: 2*device rounds over the seed, one more gives S; T = MD5(S). */
+    EVP_Q_digest(NULL, "MD5", NULL, seed, len, h, NULL);
+    for (int64_t i = 0; i < 2 * device; i++)
+        EVP_Q_digest(NULL, "MD5", NULL, h, sizeof(h), h, NULL);
+    EVP_Q_digest(NULL, "MD5", NULL, h, sizeof(h), t, NULL);
+    unsigned char first = (unsigned char)((h[0] & ~1u) | 2u);
+    snprintf(ret_mac, 18, "%02x:%02x:%02x:%02x:%02x:%02x", first, h[1], h[2], h[3], t[1], t[2]);
+}
+
+struct err *vm_plan_disk(struct call *c, const struct row *vbd, struct vm_disk *ret)
+{
+    struct store *s = c->core->store;
+    const struct row *vdi = row_follow(s, vbd, F_VBD_VDI);
+    int64_t position = 0;
+
+    if (!vbd_position(row_str(vbd, F_VBD_userdevice), &position))
+        return err_invalid_device(row_str(vbd, F_VBD_userdevice));
+    *ret = (struct vm_disk){
+        .vbd = arena_strdup(c->arena, row_ref(vbd)),
+        .position = position,
+        .device = arena_printf(c->arena, position < 26 ? "xvd%c" : "xvd%c%c",
+            position < 26 ? (char)('a' + position) : (char)('a' + position / 26 - 1), (char)('a' + position % 26)),
+        .cd = strcmp(row_str(vbd, F_VBD_type), "CD") == 0,
+        .read_only = strcmp(row_str(vbd, F_VBD_mode), "RO") == 0,
+        .bootable = row_bool(vbd, F_VBD_bootable),
+        .sr = "",
+        .vdi = "",
+        .format = "",
+        .image = -1,
+        .lease = -1,
+    };
+    if (row_bool(vbd, F_VBD_empty) || !vdi)
+        return NULL;
+    const struct row *sr = row_follow(s, vdi, F_VDI_SR);
+    if (!sr || !sr_is_plugged(c->core, sr))
+        return err_vm_requires_sr(row_str(vbd, F_VBD_VM), row_str(vdi, F_VDI_SR));
+    ret->sr = arena_strdup(c->arena, row_str(sr, F_SR_uuid));
+    ret->vdi = arena_strdup(c->arena, row_str(vdi, F_VDI_uuid));
+    ret->size = (uint64_t)row_int(vdi, F_VDI_virtual_size);
+    ret->read_only = ret->read_only || ret->cd || row_bool(vdi, F_VDI_read_only);
+    return NULL;
+}
+
+struct err *vm_plan_nic(struct call *c, const struct row *vif, struct vm_nic *ret)
+{
+    const struct row *network = row_follow(c->core->store, vif, F_VIF_network);
+    const struct row *vm = row_follow(c->core->store, vif, F_VIF_VM);
+    const char *model = vm ? row_map_str(vm, F_VM_platform, "nic-model") : "";
+    int64_t position = 0, mtu = row_int(vif, F_VIF_MTU);
+
+    if (!str_to_i64(str_of(row_str(vif, F_VIF_device)), &position))
+        return err_invalid_device(row_str(vif, F_VIF_device));
+    if (!network)
+        return err_handle_invalid("network", row_str(vif, F_VIF_network));
+    *ret = (struct vm_nic){
+        .vif = arena_strdup(c->arena, row_ref(vif)),
+        .position = position,
+        .mac = arena_strdup(c->arena, row_str(vif, F_VIF_MAC)),
+        .bridge = arena_strdup(c->arena, row_str(network, F_network_bridge)),
+        .mtu = mtu > 0 ? mtu : row_int(network, F_network_MTU),
+        .model = strcmp(model, "e1000") == 0 ? "e1000" : "virtio",
+        .tap = -1,
+    };
+    return NULL;
+}
+
+static struct err *plan_devices(struct call *c, const struct row *vm, struct vm_plan *p)
+{
+    size_t n_vbds = row_n_related(vm, F_VM_VBDs), n_vifs = row_n_related(vm, F_VM_VIFs);
+
+    p->disks = arena_new_array(c->arena, n_vbds + 1, struct vm_disk);
+    for (size_t i = 0; i < n_vbds; i++)
+        TRY(vm_plan_disk(c, row_related(vm, F_VM_VBDs, i), &p->disks[p->n_disks++]));
+    p->nics = arena_new_array(c->arena, n_vifs + 1, struct vm_nic);
+    for (size_t i = 0; i < n_vifs; i++)
+        TRY(vm_plan_nic(c, row_related(vm, F_VM_VIFs, i), &p->nics[p->n_nics++]));
+    return NULL;
+}
+
+static const char *action(const struct row *vm, const struct field *f)
+{
+    return strcmp(row_str(vm, f), "restart") == 0 || strcmp(row_str(vm, f), "coredump_and_restart") == 0 ? "restart"
+                                                                                                         : "destroy";
+}
+
+static struct str nvram(struct call *c, const struct row *vm)
+{
+    const char *text = row_map_str(vm, F_VM_NVRAM, "EFI-variables");
+    size_t len = strlen(text);
+    unsigned char *out = arena_alloc(c->arena, len + 4);
+    int n = len ? EVP_DecodeBlock(out, (const unsigned char *)text, (int)len) : 0;
+
+    if (n <= 0)
+        return (struct str){ "", 0 };
+    while (len && text[len - 1] == '=' && n > 0) {
+        n--;
+        len--;
+    }
+    return (struct str){ (const char *)out, (size_t)n };
+}
+
+struct err *vm_plan_make(struct call *c, const struct row *vm, bool paused, struct vm_plan *ret)
+{
+    bool hvm = strcmp(row_str(vm, F_VM_domain_type), "hvm") == 0;
+    const char *firmware = row_map_str(vm, F_VM_HVM_boot_params, "firmware");
+    const char *order = row_map_str(vm, F_VM_HVM_boot_params, "order");
+    int64_t cores = 1;
+    struct vm_plan p = {
+        .vm = arena_strdup(c->arena, row_str(vm, F_VM_uuid)),
+        .ref = arena_strdup(c->arena, row_ref(vm)),
+        .name = arena_strdup(c->arena, row_str(vm, F_VM_name_label)),
+        .domid = (int64_t)c->core->next_domid++,
+        .memory = (uint64_t)row_int(vm, F_VM_memory_dynamic_max),
+        .vcpus = (uint32_t)row_int(vm, F_VM_VCPUs_at_startup),
+        .vcpus_max = (uint32_t)row_int(vm, F_VM_VCPUs_max),
+        .firmware = !hvm                    ? "direct"
+            : strcmp(firmware, "uefi") == 0 ? "uefi"
+                                            : "bios",
+        .boot_order = *order ? arena_strdup(c->arena, order) : "cd",
+        .kernel_path = hvm ? "" : arena_strdup(c->arena, row_str(vm, F_VM_PV_kernel)),
+        .initrd_path = hvm ? "" : arena_strdup(c->arena, row_str(vm, F_VM_PV_ramdisk)),
+        .kernel = -1,
+        .initrd = -1,
+        .cmdline = hvm ? "" : arena_strdup(c->arena, row_str(vm, F_VM_PV_args)),
+        .nvram = nvram(c, vm),
+        .platform = value_copy(c->arena, row_get(vm, F_VM_platform)),
+        .bios_strings = value_copy(c->arena, row_get(vm, F_VM_bios_strings)),
+        .on_shutdown = action(vm, F_VM_actions_after_shutdown),
+        .on_reboot = action(vm, F_VM_actions_after_reboot),
+        .on_crash = strcmp(row_str(vm, F_VM_actions_after_crash), "preserve") == 0
+            ? "preserve"
+            : action(vm, F_VM_actions_after_crash),
+        .paused = paused,
+    };
+    if (!hvm && !*p.kernel_path)
+        return err_internal("the VM has no PV_kernel, and boot loaders that look into disks are not supported");
+    str_to_i64(str_of(row_map_str(vm, F_VM_platform, "cores-per-socket")), &cores);
+    p.cores_per_socket = cores > 0 && cores <= (int64_t)p.vcpus_max ? (uint32_t)cores : 1;
+    TRY(plan_devices(c, vm, &p));
+    *ret = p;
+    return NULL;
+}

@@ -1,0 +1,449 @@
+/* VM: starting and stopping. */
+#include <openssl/evp.h>
+#include <string.h>
+#include "base/log.h"
+#include "base/map.h"
+#include "base/mem.h"
+#include "core/core.h"
+#include "core/host.h"
+#include "core/implicit.h"
+#include "core/task.h"
+#include "core/vdi.h"
+#include "core/vm.h"
+#include "gen/ipc_host.h"
+#include "gen/ipc_vmevents.h"
+
+#define SHUTDOWN_MS (1200UL * 1000) /* semantics.md 1.1 */
+
+/* Where it could run (semantics.md 8) */
+
+static struct err *check_storage(struct call *c, const struct row *vm)
+{
+    for (size_t i = 0; i < row_n_related(vm, F_VM_VBDs); i++) {
+        const struct row *vbd = row_related(vm, F_VM_VBDs, i);
+        const struct row *vdi = row_follow(c->core->store, vbd, F_VBD_VDI);
+        const struct row *sr = vdi ? row_follow(c->core->store, vdi, F_VDI_SR) : NULL;
+
+        if (!row_bool(vbd, F_VBD_empty) && vdi && (!sr || !sr_is_plugged(c->core, sr)))
+            return err_vm_requires_sr(row_ref(vm), row_str(vdi, F_VDI_SR));
+    }
+    return NULL;
+}
+
+static bool network_reachable(struct core *c, const struct row *network, const char *host)
+{
+    size_t n = row_n_related(network, F_network_PIFs);
+
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(row_str(row_related(network, F_network_PIFs, i), F_PIF_host), host) == 0)
+            return true;
+    (void)c;
+    return n == 0; /* internal to each host */
+}
+
+static struct err *check_networks(struct call *c, const struct row *vm, const char *host)
+{
+    for (size_t i = 0; i < row_n_related(vm, F_VM_VIFs); i++) {
+        const struct row *vif = row_related(vm, F_VM_VIFs, i);
+        const struct row *network = row_follow(c->core->store, vif, F_VIF_network);
+
+        if (!network || !network_reachable(c->core, network, host))
+            return err_vm_requires_network(row_ref(vm), row_str(vif, F_VIF_network));
+    }
+    return NULL;
+}
+
+static struct err *check_platform(const struct row *vm, const struct row *host)
+{
+    int64_t want = row_int(vm, F_VM_hardware_platform_version);
+    const struct value *have = row_get(host, F_host_virtual_hardware_platform_versions);
+    char text[32];
+
+    for (size_t i = 0; i < have->n; i++)
+        if (have->items[i].i == want)
+            return NULL;
+    snprintf(text, sizeof(text), "%lld", (long long)want);
+    return err_new("VM_HOST_INCOMPATIBLE_VIRTUAL_HARDWARE_PLATFORM_VERSION",
+        (const char *[]){ row_ref(host), "[0; 1; 2]", row_ref(vm), text }, 4);
+}
+
+static struct err *check_room(struct call *c, const struct row *vm, const struct row *host)
+{
+    int64_t needed = row_int(vm, F_VM_memory_dynamic_max) + row_int(vm, F_VM_memory_overhead),
+            available = host_free_memory(c->core);
+    int64_t pcpus = (int64_t)row_n_related(host, F_host_host_CPUs);
+
+    if (strcmp(row_str(vm, F_VM_domain_type), "hvm") == 0 && !host_has_capability(host, "hvm"))
+        return err_vm_hvm_required(row_ref(vm));
+    if (needed > available)
+        return err_host_not_enough_free_memory(
+            arena_printf(c->arena, "%lld", (long long)needed), arena_printf(c->arena, "%lld", (long long)available));
+    if (row_int(vm, F_VM_VCPUs_max) > pcpus && !*row_map_str(vm, F_VM_platform, "vcpu-unrestricted"))
+        return err_host_not_enough_pcpus(arena_printf(c->arena, "%lld", (long long)row_int(vm, F_VM_VCPUs_max)),
+            arena_printf(c->arena, "%lld", (long long)pcpus));
+    return NULL;
+}
+
+struct err *vm_assert_can_boot_here(struct call *c, const char *vm_ref, const char *host_ref)
+{
+    const struct row *vm = NULL, *host = NULL;
+
+    TRY(call_row(c, C_VM, vm_ref, &vm));
+    TRY(call_row(c, C_host, host_ref, &host));
+    TRY(vm_check_params(c->core, vm));
+    const struct row *metrics = row_follow(c->core->store, host, F_host_metrics);
+    if (!metrics || !row_bool(metrics, F_host_metrics_live))
+        return err_host_not_live();
+    if (row_bool(vm, F_VM_is_control_domain))
+        return err_operation_not_allowed("A control domain is bound to its host");
+    if (!row_bool(host, F_host_enabled))
+        return err_host_disabled(host_ref);
+    TRY(check_platform(vm, host));
+    TRY(check_storage(c, vm));
+    TRY(check_networks(c, vm, host_ref));
+    return check_room(c, vm, host);
+}
+
+/* Start */
+
+static struct err *check_devices(struct call *c, const struct row *vm)
+{
+    for (size_t i = 0; i < row_n_related(vm, F_VM_VBDs); i++)
+        TRY(vbd_ops.check(c->core, row_related(vm, F_VM_VBDs, i), "attach"));
+    for (size_t i = 0; i < row_n_related(vm, F_VM_VIFs); i++)
+        TRY(vif_ops.check(c->core, row_related(vm, F_VM_VIFs, i), "attach"));
+    return NULL;
+}
+
+static void put_nvram(struct call *c, struct tx *t, const char *vm_ref, struct str bytes)
+{
+    const struct row *vm = store_find_of(c->core->store, C_VM, vm_ref);
+    char *text = arena_alloc(c->arena, bytes.len / 3 * 4 + 8);
+
+    if (!vm || !bytes.len)
+        return;
+    EVP_EncodeBlock((unsigned char *)text, (const unsigned char *)bytes.p, (int)bytes.len);
+    tx_set(t, vm_ref, F_VM_NVRAM,
+        value_map_with(c->arena, row_get(vm, F_VM_NVRAM), value_str("EFI-variables"), value_str(text)));
+}
+
+static void devices_attached(struct core *c, struct tx *t, const struct vm_plan *p)
+{
+    (void)c;
+    for (size_t i = 0; i < p->n_disks; i++)
+        if (tx_exists(t, p->disks[i].vbd)) {
+            tx_set(t, p->disks[i].vbd, F_VBD_currently_attached, value_bool(true));
+            tx_set(t, p->disks[i].vbd, F_VBD_device, value_str(p->disks[i].device));
+        }
+    for (size_t i = 0; i < p->n_nics; i++)
+        if (tx_exists(t, p->nics[i].vif))
+            tx_set(t, p->nics[i].vif, F_VIF_currently_attached, value_bool(true));
+}
+
+static struct value boot_flags(struct call *c)
+{
+    const struct row *pool = core_pool_row(c->core);
+    struct value *pairs = arena_new_array(c->arena, 4, struct value);
+
+    pairs[0] = value_str("vendor");
+    pairs[1] = value_str(row_map_str(pool, F_pool_cpu_info, "vendor"));
+    pairs[2] = value_str("features");
+    pairs[3] = value_str(row_map_str(pool, F_pool_cpu_info, "features_hvm_host"));
+    return value_map(pairs, 2);
+}
+
+/* The record as it was when it booted: XML as get_record answers. */
+static const char *booted_record(struct call *c, const struct row *vm)
+{
+    struct buf b;
+    struct call xml = *c;
+
+    xml.envelope = ENVELOPE_XMLRPC;
+    buf_init(&b, 1024 * 1024);
+    record_write(&xml, &b, vm);
+    const char *text = b.len ? arena_strndup(c->arena, b.p, b.len) : "";
+    buf_done(&b);
+    return text;
+}
+
+static struct err *start_on_host(struct call *c, const char *vm_ref, const char *host_ref, bool paused)
+{
+    struct ipc_peer *host = NULL;
+    const struct row *vm = NULL;
+    struct vm_plan plan;
+    struct host_vm_start_rep rep;
+
+    TRY(call_row(c, C_VM, vm_ref, &vm));
+    TRY(check_devices(c, vm));
+    TRY(vm_assert_can_boot_here(c, vm_ref, host_ref));
+    TRY(vm_plan_make(c, vm, paused, &plan));
+    struct tx *t = tx_begin(c->core->store);
+    tx_set(t, vm_ref, F_VM_scheduled_to_be_resident_on, value_str(host_ref)); /* keeps its memory for it */
+    TRY(tx_apply(t, NULL));
+    struct err *e = core_need_host(c->core, &host);
+    if (!e)
+        e = host_vm_start(host, c->arena, &(struct host_vm_start_req){ .plan = plan }, &rep);
+    t = tx_begin(c->core->store);
+    if (e) {
+        tx_set(t, vm_ref, F_VM_scheduled_to_be_resident_on, value_str(REF_NULL));
+        return err_first(e, tx_apply(t, NULL));
+    }
+    vm = store_find_of(c->core->store, C_VM, vm_ref);
+    vm_set_running(c->core, t, vm_ref, paused ? "Paused" : "Running", rep.state.domid);
+    devices_attached(c->core, t, &plan);
+    tx_set(t, vm_ref, F_VM_last_boot_CPU_flags, boot_flags(c));
+    tx_set(t, vm_ref, F_VM_last_booted_record, value_str(booted_record(c, vm)));
+    if (strcmp(row_str(vm, F_VM_ha_restart_priority), "restart") == 0)
+        tx_set(t, vm_ref, F_VM_ha_always_run, value_bool(true));
+    return tx_commit(t);
+}
+
+static struct err *start(struct call *c, const char *vm_ref, const char *host_ref, const char *op_name, bool paused)
+{
+    AUTO(op_end) struct op op = { 0 };
+    const struct row *host = NULL;
+
+    TRY(op_begin(c, &vm_ops, vm_ref, op_name, &op));
+    TRY(call_row(c, C_host, host_ref, &host));
+    TRY(start_on_host(c, vm_ref, host_ref, paused));
+    const struct row *vm = store_find_of(c->core->store, C_VM, vm_ref);
+    uint64_t delay = vm ? (uint64_t)row_int(vm, F_VM_start_delay) * 1000000 : 0;
+    if (delay)
+        fiber_sleep(delay);
+    return NULL;
+}
+
+struct err *vm_start_here(struct call *c, const char *vm_ref)
+{
+    return start(c, vm_ref, c->core->host_ref, "start", false);
+}
+
+static struct err *start_vm(struct call *c, const struct VM_start_args *a, struct value *ret)
+{
+    (void)ret;
+    return start(c, a->vm, c->core->host_ref, "start", a->start_paused);
+}
+
+static struct err *start_vm_on(struct call *c, const struct VM_start_on_args *a, struct value *ret)
+{
+    (void)ret;
+    return start(c, a->vm, a->host, "start_on", a->start_paused);
+}
+
+/* Everything else is one operation of the host's */
+
+static struct err *host_op(struct call *c, const char *vm_ref, const char *op_name, const char *host_op_name,
+    uint64_t timeout_ms, const char *power_after)
+{
+    AUTO(op_end) struct op op = { 0 };
+    struct ipc_peer *host = NULL;
+    const struct row *vm = NULL;
+    struct host_vm_op_rep rep = { 0 };
+
+    TRY(op_begin(c, &vm_ops, vm_ref, op_name, &op));
+    TRY(core_need_host(c->core, &host));
+    TRY(call_row(c, C_VM, vm_ref, &vm));
+    const char *uuid = arena_strdup(c->arena, row_str(vm, F_VM_uuid));
+    TRY(host_vm_op(
+        host, c->arena, &(struct host_vm_op_req){ .vm = uuid, .op = host_op_name, .timeout_ms = timeout_ms }, &rep));
+    struct tx *t = tx_begin(c->core->store);
+    put_nvram(c, t, vm_ref, rep.nvram);
+    if (strcmp(power_after, "Halted") == 0) {
+        vm_set_halted(c->core, t, vm_ref);
+        tx_set(t, vm_ref, F_VM_ha_always_run, value_bool(false));
+    } else {
+        vm_set_running(c->core, t, vm_ref, power_after, rep.state.domid);
+    }
+    return tx_commit(t);
+}
+
+static struct err *pause_vm(struct call *c, const struct VM_pause_args *a, struct value *ret)
+{
+    (void)ret;
+    return host_op(c, a->vm, "pause", "pause", 0, "Paused");
+}
+
+static struct err *unpause_vm(struct call *c, const struct VM_unpause_args *a, struct value *ret)
+{
+    (void)ret;
+    return host_op(c, a->vm, "unpause", "unpause", 0, "Running");
+}
+
+static struct err *clean_shutdown(struct call *c, const struct VM_clean_shutdown_args *a, struct value *ret)
+{
+    (void)ret;
+    return host_op(c, a->vm, "clean_shutdown", "shutdown", SHUTDOWN_MS, "Halted");
+}
+
+static struct err *hard_shutdown(struct call *c, const struct VM_hard_shutdown_args *a, struct value *ret)
+{
+    (void)ret;
+    return host_op(c, a->vm, "hard_shutdown", "destroy", 0, "Halted");
+}
+
+static struct err *clean_reboot(struct call *c, const struct VM_clean_reboot_args *a, struct value *ret)
+{
+    (void)ret;
+    return host_op(c, a->vm, "clean_reboot", "reboot", SHUTDOWN_MS, "Running");
+}
+
+static struct err *hard_reboot(struct call *c, const struct VM_hard_reboot_args *a, struct value *ret)
+{
+    (void)ret;
+    return host_op(c, a->vm, "hard_reboot", "hard_reboot", 0, "Running");
+}
+
+/* A clean shutdown within shutdown_delay, and a hard one if that fails. */
+static struct err *shutdown_vm(struct call *c, const struct VM_shutdown_args *a, struct value *ret)
+{
+    const struct row *vm = NULL;
+
+    (void)ret;
+    TRY(call_row(c, C_VM, a->vm, &vm));
+    if (strcmp(row_str(vm, F_VM_power_state), "Running") == 0) {
+        int64_t delay = row_int(vm, F_VM_shutdown_delay);
+        struct err *e =
+            host_op(c, a->vm, "clean_shutdown", "shutdown", delay > 0 ? (uint64_t)delay * 1000 : SHUTDOWN_MS, "Halted");
+        if (!e)
+            return NULL;
+        TRY(task_check(c) ? e : NULL);
+        log_info("clean shutdown failed, a hard one follows", F("vm", a->vm), F("error", err_text(e)));
+        err_free(e);
+    }
+    return host_op(c, a->vm, "hard_shutdown", "destroy", 0, "Halted");
+}
+
+static bool is_alive(struct call *c, const char *uuid, struct err **ret_err)
+{
+    struct ipc_peer *host = NULL;
+    struct host_vm_list_rep rep = { 0 };
+
+    *ret_err = core_need_host(c->core, &host);
+    if (!*ret_err)
+        *ret_err = host_vm_list(host, c->arena, &(struct host_vm_list_req){ 0 }, &rep);
+    for (size_t i = 0; !*ret_err && i < rep.n_vms; i++)
+        if (strcmp(rep.vms[i].vm, uuid) == 0 && strcmp(rep.vms[i].power, "Halted") != 0)
+            return true;
+    return false;
+}
+
+static struct err *power_state_reset(struct call *c, const struct VM_power_state_reset_args *a, struct value *ret)
+{
+    const struct row *vm = NULL;
+    struct err *e = NULL;
+
+    (void)ret;
+    TRY(call_row(c, C_VM, a->vm, &vm));
+    if (row_bool(vm, F_VM_is_control_domain))
+        return err_cannot_reset_control_domain(a->vm);
+    bool alive = is_alive(c, arena_strdup(c->arena, row_str(vm, F_VM_uuid)), &e);
+    TRY(e);
+    if (alive)
+        return err_new("DOMAIN_EXISTS", (const char *[]){ a->vm }, 1);
+    struct tx *t = tx_begin(c->core->store);
+    vm_set_halted(c->core, t, a->vm);
+    TRY(tx_commit(t));
+    ops_refresh_vm(c->core, a->vm);
+    return NULL;
+}
+
+void vm_power_register(struct api_handlers *h)
+{
+    h->VM_start = start_vm;
+    h->VM_start_on = start_vm_on;
+    h->VM_pause = pause_vm;
+    h->VM_unpause = unpause_vm;
+    h->VM_clean_shutdown = clean_shutdown;
+    h->VM_hard_shutdown = hard_shutdown;
+    h->VM_clean_reboot = clean_reboot;
+    h->VM_hard_reboot = hard_reboot;
+    h->VM_shutdown = shutdown_vm;
+    h->VM_power_state_reset = power_state_reset;
+}
+
+/* What guests do by themselves */
+
+static void guest_changed(struct core *c, struct arena *a, struct vmevents_changed_req *req)
+{
+    const struct row *vm = store_by_uuid(c->store, C_VM, req->vm);
+    struct call call = { .core = c, .arena = a, .task = "" };
+
+    if (!vm)
+        return;
+    const char *ref = arena_strdup(a, row_ref(vm));
+    struct tx *t = tx_begin(c->store);
+    put_nvram(&call, t, ref, req->nvram);
+    if (strcmp(req->state.power, "Halted") == 0)
+        vm_set_halted(c, t, ref);
+    else if (strcmp(req->state.power, "Running") == 0 || strcmp(req->state.power, "Paused") == 0)
+        vm_set_running(c, t, ref, req->state.power, req->state.domid);
+    struct err *e = tx_commit(t);
+    log_info("guest changed", F("vm", req->vm), F("what", req->what), F("power", req->state.power),
+        F("error", e ? err_text(e) : NULL));
+    err_free(e);
+    ops_refresh_vm(c, ref);
+    waitq_wake_all(&c->ops);
+}
+
+static struct err *on_changed(struct ipc_call *ic, struct vmevents_changed_req *req)
+{
+    struct core *c = ic->ctx;
+    const struct row *vm = store_by_uuid(c->store, C_VM, req->vm);
+
+    if (!vm)
+        return NULL;
+    if (row_get(vm, F_VM_current_operations)->n == 0)
+        guest_changed(c, ic->arena, req);
+    else /* the operation's end tells the state; vm_catch_up() looks whether this came after it */
+        free(map_put(c->missed, req->vm, mem_strdup(req->state.power)));
+    return NULL;
+}
+
+/* Sets the database to what the host says now. */
+static void ask_again(void *arg)
+{
+    struct core *c = ((void **)arg)[0];
+    AUTO(mem_drop) char *ref = ((void **)arg)[1];
+    AUTO(arena_drop) struct arena *a = arena_new();
+    struct ipc_peer *host = NULL;
+    struct host_vm_list_rep rep = { 0 };
+
+    free(arg);
+    struct err *e = core_need_host(c, &host);
+    if (!e)
+        e = host_vm_list(host, a, &(struct host_vm_list_req){ 0 }, &rep);
+    if (e) { /* a host that is gone is asked for everything when it comes back */
+        log_err(LOG_WARN_, "cannot ask for a guest's state", e);
+        return;
+    }
+    const struct row *vm = store_find_of(c->store, C_VM, ref);
+    if (!vm || row_get(vm, F_VM_current_operations)->n)
+        return;
+    struct vmevents_changed_req req = {
+        .vm = arena_strdup(a, row_str(vm, F_VM_uuid)), .what = "found", .state = { .power = "Halted" }
+    };
+    for (size_t i = 0; i < rep.n_vms; i++)
+        if (strcmp(rep.vms[i].vm, req.vm) == 0)
+            req.state = rep.vms[i];
+    guest_changed(c, a, &req);
+}
+
+void vm_catch_up(struct core *c, const char *vm_ref)
+{
+    const struct row *vm = store_find_of(c->store, C_VM, vm_ref);
+    AUTO(mem_drop) char *told = vm ? map_remove(c->missed, row_str(vm, F_VM_uuid)) : NULL;
+
+    if (!told || strcmp(told, row_str(vm, F_VM_power_state)) == 0)
+        return;
+    void **arg = mem_alloc(2 * sizeof(*arg));
+    arg[0] = c;
+    arg[1] = mem_strdup(vm_ref);
+    fiber_start(c->loop, "ask again", ask_again, arg);
+}
+
+void core_mount_events(struct core *c, struct ipc_peer *host)
+{
+    static const struct vmevents_ops ops = { .changed = on_changed };
+
+    ipc_serve(host, &vmevents_service, &ops, c);
+}
