@@ -366,3 +366,25 @@ TEST(a_guest_that_ends_is_told_and_cleared)
 {
     run("qemu", guest_dies);
 }
+
+static void simulated_guest_survives(struct world *w)
+{
+    AUTO(arena_drop) struct arena *a = arena_new();
+    struct host_vm_start_rep rep;
+
+    CHECK_OK(start(w, a, "vdi", "xenbr0", &rep));
+    CHECK_STR(rep.state.power, "Running");
+    op(w, a, "pause", "Paused");
+    host_kill(w, SIGKILL); /* its guests are files: they are found again */
+    host_start(w);
+    CHECK_STR(state_get(w, a).power, "Paused");
+    op(w, a, "unpause", "Running");
+    op(w, a, "shutdown", "Halted");
+    CHECK(!folder_exists(w));
+    host_kill(w, SIGTERM);
+}
+
+TEST(a_simulated_guest_outlives_the_host)
+{
+    run("sim", simulated_guest_survives);
+}

@@ -18,13 +18,8 @@
 #include "host/service.h"
 #include "host/wall.h"
 #include "hyper/qemu/qemu.h"
-#include "ipc/ipc.h"
-
-#if __has_include("hyper/sim/sim.h")
 #include "hyper/sim/sim.h"
-#else
-static const struct hyper_ops hyper_sim = { .name = "sim" };
-#endif
+#include "ipc/ipc.h"
 
 #define DIAL_US 15000000
 
