@@ -28,6 +28,7 @@ struct world {
     struct loop *loop;
     const char *run;
     const char *hyper;
+    const char *auth;
     pid_t host;
     int host_pidfd;
     struct ipc_listener *storage, *net;
@@ -122,7 +123,7 @@ static struct ipc_listener *serve(struct world *w, const char *name, ipc_peer_fn
 static void host_start(struct world *w)
 {
     const char *argv[] = { HOST_PROGRAM, "--run", w->run, "--state", test_tmpdir_path(), "--hyper", w->hyper, "--auth",
-        "file:/nonexistent", NULL };
+        w->auth, NULL };
     struct proc_fd fds[] = { { STDERR_FILENO, STDERR_FILENO } };
     struct proc_spec spec = { .argv = argv, .fds = fds, .n_fds = 1, .die_with_parent = SIGKILL };
 
@@ -245,7 +246,8 @@ static void body_fiber(void *arg)
 static void run(const char *hyper, void (*body)(struct world *w))
 {
     AUTO(mem_drop) char *run_dir = mem_printf("%s/run", test_tmpdir_path());
-    struct world w = { .run = run_dir, .hyper = hyper, .body = body, .host_pidfd = -1 };
+    AUTO(mem_drop) char *auth = mem_printf("file:%s/passwd", test_tmpdir_path());
+    struct world w = { .run = run_dir, .hyper = hyper, .auth = auth, .body = body, .host_pidfd = -1 };
 
     if (access("/usr/bin/qemu-system-x86_64", X_OK) < 0 && cstr_eq(hyper, "qemu")) {
         printf("SKIP: no QEMU\n");
@@ -387,4 +389,34 @@ static void simulated_guest_survives(struct world *w)
 TEST(a_simulated_guest_outlives_the_host)
 {
     run("sim", simulated_guest_survives);
+}
+
+static void passwords(struct world *w)
+{
+    /* "meadow" and "island" */
+    static const char file[] =
+        "king:$y$j9T$0AQkyhZFvTGnmGmx.el831$0T0gwqJh6RNPotVtXNpUZ8HuXwfVaD8f11Uvgeg3/"
+        "78\nbaron:$y$j9T$C.2s7g349Sgcqsd0A0axS/$kn23QEi97/kV8HMCwyEuomqXQfEjUxYSxoUypfRz1L5:barons\n";
+    AUTO(arena_drop) struct arena *a = arena_new();
+    AUTO(mem_drop) char *path = mem_printf("%s/passwd", test_tmpdir_path());
+    struct host_auth_rep rep;
+
+    CHECK_ERR(host_auth(host(w), a, &(struct host_auth_req){ "king", "meadow" }, &rep), "INTERNAL_ERROR"); /* no file */
+    CHECK_OK(file_write_atomic(AT_FDCWD, path, file, sizeof(file) - 1, 0600));
+    CHECK_OK(host_auth(host(w), a, &(struct host_auth_req){ "king", "meadow" }, &rep));
+    CHECK(rep.ok && rep.superuser);
+    CHECK_OK(host_auth(host(w), a, &(struct host_auth_req){ "baron", "island" }, &rep));
+    CHECK(rep.ok && !rep.superuser);
+    CHECK_INT(rep.n_groups, 1);
+    CHECK_STR(rep.groups[0], "barons");
+    CHECK_OK(host_auth(host(w), a, &(struct host_auth_req){ "king", "island" }, &rep));
+    CHECK(!rep.ok && !rep.superuser && rep.n_groups == 0);
+    CHECK_OK(host_auth(host(w), a, &(struct host_auth_req){ "pope", "meadow" }, &rep));
+    CHECK(!rep.ok);
+    host_kill(w, SIGTERM);
+}
+
+TEST(passwords_are_checked_by_a_process_of_their_own)
+{
+    run("sim", passwords);
 }
