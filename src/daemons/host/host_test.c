@@ -1,4 +1,6 @@
 #include <fcntl.h>
+#include <net/if.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/mman.h>
@@ -29,6 +31,7 @@ struct world {
     const char *run;
     const char *hyper;
     const char *auth;
+    bool real_net;
     pid_t host;
     int host_pidfd;
     struct ipc_listener *storage, *net;
@@ -243,11 +246,13 @@ static void body_fiber(void *arg)
     loop_stop(w->loop);
 }
 
-static void run(const char *hyper, void (*body)(struct world *w))
+static void run_with(const char *hyper, bool real_net, void (*body)(struct world *w))
 {
     AUTO(mem_drop) char *run_dir = mem_printf("%s/run", test_tmpdir_path());
     AUTO(mem_drop) char *auth = mem_printf("file:%s/passwd", test_tmpdir_path());
-    struct world w = { .run = run_dir, .hyper = hyper, .auth = auth, .body = body, .host_pidfd = -1 };
+    struct world w = {
+        .run = run_dir, .hyper = hyper, .auth = auth, .real_net = real_net, .body = body, .host_pidfd = -1
+    };
 
     if (access("/usr/bin/qemu-system-x86_64", X_OK) < 0 && cstr_eq(hyper, "qemu")) {
         printf("SKIP: no QEMU\n");
@@ -257,7 +262,8 @@ static void run(const char *hyper, void (*body)(struct world *w))
     CHECK_OK(dir_make(w.run, 0755));
     CHECK_OK(loop_new(&w.loop));
     w.storage = serve(&w, "storage", on_storage_peer);
-    w.net = serve(&w, "net", on_net_peer);
+    if (!w.real_net)
+        w.net = serve(&w, "net", on_net_peer);
     AUTO(mem_drop) char *socket = mem_printf("%s/host.sock", w.run);
     w.dialer = ipc_dialer_new(w.loop, socket, on_host_up, NULL, &w);
     host_start(&w);
@@ -267,6 +273,11 @@ static void run(const char *hyper, void (*body)(struct world *w))
     ipc_listener_free(w.storage);
     ipc_listener_free(w.net);
     loop_free(w.loop);
+}
+
+static void run(const char *hyper, void (*body)(struct world *w))
+{
+    run_with(hyper, false, body);
 }
 
 static void guest_survives(struct world *w)
@@ -419,4 +430,44 @@ static void passwords(struct world *w)
 TEST(passwords_are_checked_by_a_process_of_their_own)
 {
     run("sim", passwords);
+}
+
+static bool tap_exists(void)
+{
+    return if_nametoindex("rnytap0") != 0;
+}
+
+static void guest_with_tap(struct world *w)
+{
+    const char *argv[] = { NET_PROGRAM, "--run", w->run, NULL };
+    struct proc_fd fds[] = { { STDERR_FILENO, STDERR_FILENO } };
+    struct proc_spec spec = { .argv = argv, .fds = fds, .n_fds = 1, .die_with_parent = SIGKILL };
+    AUTO(arena_drop) struct arena *a = arena_new();
+    AUTO(fd_drop) int pidfd = -1;
+    struct host_vm_start_rep rep;
+    pid_t pid;
+    int status;
+
+    CHECK_OK(proc_spawn(&spec, &pid, &pidfd));
+    CHECK_OK(start(w, a, "vdi", "xapi0", &rep)); /* the bridge is made, too */
+    CHECK(tap_exists());
+    CHECK_OK(proc_kill(pidfd, SIGKILL)); /* nothing hangs on the net process */
+    CHECK(proc_wait(pidfd, clock_now(w->loop) + WAIT_US, &status));
+    host_kill(w, SIGKILL);
+    CHECK(tap_exists());
+    host_start(w);
+    CHECK_STR(state_get(w, a).power, "Running");
+    op(w, a, "destroy", "Halted");
+    CHECK(!tap_exists());
+    CHECK(if_nametoindex("xapi0"));
+    host_kill(w, SIGTERM);
+}
+
+TEST(a_guest_keeps_its_tap_without_us)
+{
+    if (unshare(CLONE_NEWNET) < 0) {
+        printf("SKIP: no right to make a network namespace\n");
+        return;
+    }
+    run_with("qemu", true, guest_with_tap);
 }
