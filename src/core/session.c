@@ -28,21 +28,21 @@ static struct err *invalid(const char *ref)
     return err_session_invalid(ref);
 }
 
-/* The strongest role whose own permissions the session holds: roles form a chain. */
+/* The strongest role whose own permissions the session holds: roles form a chain, so one of each tells. */
 static enum role role_of(const struct row *r)
 {
     const struct value *permissions = row_get(r, F_session_rbac_permissions);
-    enum role best = ROLE_READ_ONLY;
 
-    for (size_t i = 0; i < permissions->n; i++) {
-        const struct msg *m = NULL;
-        for (size_t k = 0; k < model_n_msgs() && !m; k++)
-            if (strcmp(model_msg(k)->permission, permissions->items[i].s) == 0)
-                m = model_msg(k);
-        if (m && m->role < best)
-            best = m->role;
-    }
-    return best;
+    for (enum role role = ROLE_POOL_ADMIN; role < ROLE_READ_ONLY; role++)
+        for (size_t i = 0; i < model_n_msgs(); i++) {
+            const struct msg *m = model_msg(i);
+            if (m->role != role || !m->session)
+                continue;
+            if (value_set_has(permissions, m->permission))
+                return role;
+            break;
+        }
+    return ROLE_READ_ONLY;
 }
 
 static struct session_entry *entry_of(struct core *c, const struct row *r)
