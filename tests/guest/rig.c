@@ -194,7 +194,7 @@ static void kill_leftover(void)
 
     snprintf(path, sizeof(path), "%s/qemu.pid", test_tmpdir_path());
     fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd >= 0 && read(fd, text, sizeof(text) - 1) > 0 && sscanf(text, "%d", &pid) == 1 && pid > 1)
+    if (fd >= 0 && read(fd, text, sizeof(text) - 1) > 0 && sscanf(text, "%*d %d", &pid) == 1 && pid > 1)
         kill(pid, SIGKILL);
     fd_drop(&fd);
 }

@@ -23,6 +23,7 @@
 #define VARS_MAX (1024 * 1024)
 #define KERNEL_MAX (1024ULL * 1024 * 1024)
 #define RECORD "qemu.pid"
+#define RECORD_MAX 1024
 #define LOG "qemu.log"
 #define LOG_MAX (1024 * 1024)
 #define GREETING_US (30 * 1000000ULL)
@@ -242,14 +243,32 @@ static struct err *vars_prepare(int dir, const struct vm_plan *plan)
     return file_write_atomic(dir, QEMU_VARS_FILE, plan->nvram.len ? plan->nvram.p : b.p, b.len, 0600);
 }
 
-static struct err *record_write(struct qemu *q, int dir)
-{
-    char line[64];
-    uint64_t started = 0;
+/*
+ * The record is written by the child itself before it becomes QEMU, so there is
+ * no moment at which a QEMU runs that a successor could not find: a child whose
+ * parent died before the record was complete does not go on. Its words are a
+ * flag and the process's own line in /proc, copied with plain system calls.
+ */
+struct recorder {
+    int proc_dir;
+    int fd;
+    pid_t parent;
+    bool no_reboot;
+};
 
-    TRY(proc_start_time(q->pid, &started));
-    int n = snprintf(line, sizeof(line), "%d %" PRIu64 " %d\n", (int)q->pid, started, q->no_reboot);
-    return file_write_atomic(dir, RECORD, line, (size_t)n, 0600);
+static int record_in_child(void *arg)
+{
+    const struct recorder *r = arg;
+    char line[RECORD_MAX];
+    int fd = openat(r->proc_dir, "self/stat", O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd >= 0 ? read(fd, line + 2, sizeof(line) - 2) : -1;
+
+    line[0] = r->no_reboot ? '1' : '0';
+    line[1] = ' ';
+    if (n <= 0 || write(r->fd, line, (size_t)n + 2) != n + 2)
+        return -1;
+    errno = EOWNERDEAD;
+    return getppid() == r->parent ? 0 : -1;
 }
 
 static void adopt(struct qemu *q, pid_t pid, int pidfd)
@@ -263,22 +282,28 @@ static struct err *spawn(struct qemu *q, int dir, const struct qemu_setup *setup
 {
     AUTO(arena_drop) struct arena *a = arena_new();
     AUTO(fd_drop) int log = openat(dir, LOG, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+    AUTO(fd_drop) int record = openat(dir, RECORD, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
     struct qemu_argv cmd = { 0 };
     struct proc_fd *fds;
     pid_t pid;
     int pidfd = -1;
 
-    if (log < 0)
-        return err_errno(errno, "open " LOG);
+    if (log < 0 || record < 0)
+        return err_errno(errno, "open " LOG " and " RECORD);
     TRY(qemu_argv_build(a, setup, plan, &cmd));
     fds = arena_new_array(a, cmd.n_fds + 2, struct proc_fd);
     fds[0] = (struct proc_fd){ log, 1 };
     fds[1] = (struct proc_fd){ log, 2 };
     memcpy(fds + 2, cmd.fds, cmd.n_fds * sizeof(*fds));
-    struct proc_spec spec = { .argv = cmd.argv, .fds = fds, .n_fds = cmd.n_fds + 2, .cwd = q->env.dir };
-    TRY(proc_spawn(&spec, &pid, &pidfd));
+    struct recorder r = { open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC), record, getpid(), q->no_reboot };
+    struct proc_spec spec = {
+        .argv = cmd.argv, .fds = fds, .n_fds = cmd.n_fds + 2, .cwd = q->env.dir, .in_child = record_in_child, .arg = &r
+    };
+    struct err *e = proc_spawn(&spec, &pid, &pidfd);
+    fd_drop(&r.proc_dir);
+    TRY(e);
     adopt(q, pid, pidfd);
-    return record_write(q, dir);
+    return NULL;
 }
 
 static struct err *launch(struct qemu *q, int dir, const struct vm_plan *plan)
@@ -379,20 +404,25 @@ static struct err *qemu_start(const struct hyper_env *env, const struct vm_plan 
 
 /* ---- attach ---- */
 
+/* proc(5): "pid (name) state ..."; the name may hold anything, field 22 is the start time. */
 static bool record_parse(const char *text, pid_t *ret_pid, uint64_t *ret_started, bool *ret_no_reboot)
 {
-    struct str pid, started, rest = str_trim(str_of(text));
-    uint64_t p, flag;
+    struct str pid, field = { 0 }, rest = str_of(text);
+    const char *end = strrchr(text, ')');
+    uint64_t p;
 
-    if (!str_cut(rest, ' ', &pid, &rest) || !str_cut(rest, ' ', &started, &rest))
+    if ((text[0] != '0' && text[0] != '1') || text[1] != ' ' || !end)
         return false;
-    if (rest.len && rest.p[rest.len - 1] == '\n')
-        rest.len--;
-    if (!str_to_u64(pid, &p) || p == 0 || p > INT32_MAX || !str_to_u64(started, ret_started) ||
-        !str_to_u64(rest, &flag))
+    rest = str_of(text + 2);
+    if (!str_cut(rest, ' ', &pid, &rest) || !str_to_u64(pid, &p) || p == 0 || p > INT32_MAX)
+        return false;
+    rest = str_trim(str_of(end + 1));
+    for (int i = 3; i <= 22; i++)
+        str_cut(rest, ' ', &field, &rest);
+    if (!str_to_u64(field, ret_started))
         return false;
     *ret_pid = (pid_t)p;
-    *ret_no_reboot = flag != 0;
+    *ret_no_reboot = text[0] == '1';
     return true;
 }
 
@@ -405,7 +435,7 @@ static struct err *record_read(const struct hyper_env *env, struct qemu *q, bool
     int pidfd = -1;
     struct err *e;
 
-    buf_init(&b, 256);
+    buf_init(&b, RECORD_MAX + 1);
     TRY(open_dir(env, &dir));
     e = file_read(dir, RECORD, &b);
     if (e && err_errno_get(e) == ENOENT) {
@@ -413,6 +443,8 @@ static struct err *record_read(const struct hyper_env *env, struct qemu *q, bool
         return NULL;
     }
     TRY(e);
+    if (!b.len)
+        return NULL; /* the start got no further than that */
     *ret_found = true;
     if (!record_parse(buf_str(&b).p, &pid, &started, &q->no_reboot))
         return err_internal("malformed " RECORD);

@@ -5,7 +5,7 @@
  * QEMU 7.2 behind hyper.h, on KVM where that really works, else on TCG.
  *
  * QEMU is a session leader of its own that outlives us. In the VM's folder lie:
- *     qemu.pid     process, its start time, and whether a guest's reboot ends it
+ *     qemu.pid     whether a guest's reboot ends it, and QEMU's line in /proc/PID/stat
  *     qemu.log     what QEMU says on stderr, kept under 1 MiB
  *     qmp.sock     our monitor;  tools.sock: one for people and tools
  *     vnc.sock     the screen;   serial.sock: the first serial line
