@@ -15,7 +15,6 @@
  */
 #include <fcntl.h>
 #include <getopt.h>
-#include <signal.h>
 #include <string.h>
 #include <unistd.h>
 #include "base/fiber.h"
@@ -23,6 +22,7 @@
 #include "base/loop.h"
 #include "base/sandbox.h"
 #include "base/str.h"
+#include "daemons/lib/daemon.h"
 #include "hyper/qemu/qemu.h"
 #include "ipc/ipc.h"
 #include "vm/service.h"
@@ -72,11 +72,6 @@ static void on_peer_gone(void *ctx, struct ipc_peer *p UNUSED)
     loop_stop(ctx);
 }
 
-static void on_term(void *arg)
-{
-    loop_stop(arg);
-}
-
 static struct err *serve(const struct args *a, struct loop *l)
 {
     struct vm_service_env env = { .dir = a->dir };
@@ -85,8 +80,6 @@ static struct err *serve(const struct args *a, struct loop *l)
     struct sandbox box = { .no_network = true };
     const char *missing = NULL;
 
-    TRY(loop_signal(l, SIGTERM, on_term, l));
-    TRY(loop_signal(l, SIGINT, on_term, l));
     TRY(sandbox_enter(&box, &missing));
     TRY(ipc_peer_new(l, a->peer_fd, &peer));
     TRY(vm_service_new(l, a->ops, &env, &s));
@@ -102,7 +95,6 @@ int main(int argc, char **argv)
     struct args a;
     struct err *e;
 
-    log_init("vm", LOG_INFO_);
     if (!args_parse(argc, argv, &a)) {
         dprintf(STDERR_FILENO, "usage: runnymede-vm --dir FOLDER --hyper qemu --peer-fd N [--attach]\n");
         return 2;
@@ -111,7 +103,7 @@ int main(int argc, char **argv)
         dprintf(STDERR_FILENO, "runnymede-vm: no descriptor %d\n", a.peer_fd);
         return 2;
     }
-    e = loop_new(&l);
+    e = daemon_start("vm", &l);
     if (!e)
         e = serve(&a, l);
     if (e) {

@@ -9,6 +9,8 @@
 
 #define CALL_US (10 * 1000000ULL) /* for one QMP command: QEMU answers in milliseconds or is stuck */
 #define N_UNPLUGGED 16
+#define QEMU_BINARY "/usr/bin/qemu-system-x86_64"
+#define QEMU_VARS_TEMPLATE "/usr/share/OVMF/OVMF_VARS_4M.fd"
 
 struct qemu {
     struct hyper_guest base;
@@ -33,6 +35,9 @@ static inline struct qemu *qemu_of(struct hyper_guest *g)
 
 /* [waits] qmp_call() that reconnects if need be. Takes args. */
 struct err *qemu_call(struct qemu *q, const char *command, json_t *args, int fd, json_t **ret_value) MUST_CHECK;
+
+/* probe.c */
+struct err *qemu_probe(struct hyper_info *ret_info) MUST_CHECK;
 
 /* hotplug.c */
 struct err *qemu_lease_pass(struct qemu *q, const struct vm_disk *d) MUST_CHECK;

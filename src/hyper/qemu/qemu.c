@@ -18,8 +18,6 @@
 #include "hyper/qemu/kvm_probe.h"
 #include "hyper/qemu/private.h"
 
-#define BINARY "/usr/bin/qemu-system-x86_64"
-#define VARS_TEMPLATE "/usr/share/OVMF/OVMF_VARS_4M.fd"
 #define VARS_MAX (1024 * 1024)
 #define KERNEL_MAX (1024ULL * 1024 * 1024)
 #define RECORD "qemu.pid"
@@ -237,7 +235,7 @@ static struct err *vars_prepare(int dir, const struct vm_plan *plan)
             return err_errno(errno, "remove " QEMU_VARS_FILE);
         return NULL;
     }
-    TRY(file_read(AT_FDCWD, VARS_TEMPLATE, &b));
+    TRY(file_read(AT_FDCWD, QEMU_VARS_TEMPLATE, &b));
     if (plan->nvram.len && plan->nvram.len != b.len)
         return err_internal("UEFI variables of %zu bytes, %zu expected", plan->nvram.len, b.len);
     return file_write_atomic(dir, QEMU_VARS_FILE, plan->nvram.len ? plan->nvram.p : b.p, b.len, 0600);
@@ -324,7 +322,7 @@ static struct err *launch(struct qemu *q, int dir, const struct vm_plan *plan)
     TRY(listen_in(&q->env, "serial.sock", &serial));
     /* Connected before QEMU even starts: its greeting is then simply there, and its death hangs up. */
     TRY(connect_in(&q->env, "qmp.sock", &client));
-    struct qemu_setup setup = { BINARY, kvm_works(why_not, sizeof(why_not)), qmp, tools, serial, kernel, initrd };
+    struct qemu_setup setup = { QEMU_BINARY, kvm_works(why_not, sizeof(why_not)), qmp, tools, serial, kernel, initrd };
     TRY(spawn(q, dir, &setup, plan));
     fd_drop(&qmp);
     fd_drop(&tools);
@@ -615,46 +613,6 @@ static struct err *qemu_nvram(const struct hyper_env *env, struct buf *b)
         return NULL;
     }
     return e;
-}
-
-/* ---- probe ---- */
-
-static struct err *read_version(char *ret, size_t size)
-{
-    static const char *const argv[] = { BINARY, "-version", NULL };
-    AUTO(fd_drop) int out = memfd_create("version", MFD_CLOEXEC);
-    AUTO(fd_drop) int pidfd = -1;
-    struct proc_fd fds[] = { { out, 1 } };
-    struct proc_spec spec = { .argv = argv, .fds = fds, .n_fds = 1, .die_with_parent = SIGKILL };
-    char text[256] = { 0 };
-    pid_t pid;
-    int status = -1;
-
-    if (out < 0)
-        return err_errno(errno, "memfd");
-    TRY(proc_spawn(&spec, &pid, &pidfd));
-    if (!proc_wait(pidfd, clock_now(fiber_loop()) + CALL_US, &status))
-        return err_first(proc_kill(pidfd, SIGKILL), err_internal("%s does not end", BINARY));
-    if (status != 0 || pread(out, text, sizeof(text) - 1, 0) <= 0)
-        return err_internal("%s does not run", BINARY);
-    const char *v = strstr(text, "version ");
-    size_t len = v ? strspn(v + 8, "0123456789.") : 0;
-    if (!len)
-        return err_internal("%s names no version", BINARY);
-    snprintf(ret, size, "%.*s", (int)len, v + 8);
-    return NULL;
-}
-
-static struct err *qemu_probe(struct hyper_info *ret_info)
-{
-    struct hyper_info info = { .name = "qemu", .vcpus_max = 64 };
-
-    TRY(read_version(info.version, sizeof(info.version)));
-    snprintf(
-        info.accelerator, sizeof(info.accelerator), "%s", kvm_works(info.detail, sizeof(info.detail)) ? "kvm" : "tcg");
-    info.uefi = access(VARS_TEMPLATE, R_OK) == 0;
-    *ret_info = info;
-    return NULL;
 }
 
 const struct hyper_ops hyper_qemu = {
