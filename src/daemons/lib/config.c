@@ -23,6 +23,7 @@ static const struct setting {
     { "novnc_dir", offsetof(struct config, novnc_dir), PATH, "/usr/share/novnc", NULL },
     { "web_dir", offsetof(struct config, web_dir), PATH, "", NULL },
     { "users", offsetof(struct config, users), TEXT, "system", "system none" },
+    { "power", offsetof(struct config, power), TEXT, "no", "yes no" },
     { "log_level", offsetof(struct config, log_level), TEXT, "info", "debug info warn error" },
     { "log_dir", offsetof(struct config, log_dir), TEXT, "", NULL },
     { "bin_dir", offsetof(struct config, bin_dir), PATH, "", NULL },

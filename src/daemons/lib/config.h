@@ -20,13 +20,14 @@
  *   novnc_dir    /usr/share/novnc
  *   web_dir      (empty)               folder of the web interface
  *   users        system                system: runnymede-gate, -core, -storage, -net; none: all as the caller
+ *   power        no                    yes: host.reboot and host.shutdown act on the machine
  *   log_level    info                  debug, info, warn, error
  *   log_dir      (empty)               folder of one log per daemon; empty: state_dir/log; "-": stderr
  *   bin_dir      (empty)               where the daemons are; empty: beside the supervisor
  */
 struct config {
-    char *state_dir, *run_dir, *listen, *hypervisor, *auth, *net, *novnc_dir, *web_dir, *users, *log_level, *log_dir,
-        *bin_dir;
+    char *state_dir, *run_dir, *listen, *hypervisor, *auth, *net, *novnc_dir, *web_dir, *users, *power, *log_level,
+        *log_dir, *bin_dir;
     uint16_t http_port, https_port;
 };
 

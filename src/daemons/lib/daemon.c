@@ -63,9 +63,10 @@ struct err *daemon_find(const char *bin_dir, const char *name, char **ret_path)
             path = mem_printf("%s/../%s/runnymede-%s", self, name, name);
         }
     }
-    if (access(path, X_OK) < 0)
+    char *real = access(path, X_OK) == 0 ? realpath(path, NULL) : NULL;
+    if (!real)
         return err_errno(errno, "find runnymede-%s", name);
-    *ret_path = MOVE(path);
+    *ret_path = real;
     return NULL;
 }
 
