@@ -1,7 +1,9 @@
 #include "vm/service.h"
+#include <dirent.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#include "base/fd.h"
 #include "base/fiber.h"
 #include "base/mem.h"
 #include "gen/ipc_vm.h"
@@ -25,7 +27,8 @@ static struct err *on_changed(struct ipc_call *c UNUSED, struct vmevents_changed
 {
     size_t at = strlen(rig.told);
 
-    snprintf(rig.told + at, sizeof(rig.told) - at, "%s/%s ", req->what, req->state.power);
+    if (at < sizeof(rig.told) - 1)
+        snprintf(rig.told + at, sizeof(rig.told) - at, "%s/%s ", req->what, req->state.power);
     return NULL;
 }
 static const struct vmevents_ops event_ops = { .changed = on_changed };
@@ -326,6 +329,53 @@ TEST_FIBER(screen_shows_a_picture)
         left -= 32;
     }
     close(rep.stream);
+    done();
+}
+
+#define MANY 300
+
+static size_t n_open_fds(void)
+{
+    DIR *d = opendir("/proc/self/fd");
+    size_t n = 0;
+
+    while (readdir(d))
+        n++;
+    closedir(d);
+    return n;
+}
+
+TEST_FIBER(idle_guests_hold_no_descriptor_or_fiber)
+{
+    struct vm_service *services[MANY];
+    struct ipc_peer *hosts[MANY], *vms[MANY];
+    struct vm_start_rep rep;
+    char dir[512], uuid[40];
+
+    setup(loop, "");
+    size_t fds = n_open_fds(), fibers = fiber_count(loop);
+    for (int i = 0; i < MANY; i++) {
+        struct vm_service_env env = { .dir = dir };
+
+        snprintf(dir, sizeof(dir), "%s/%d", test_tmpdir_path(), i);
+        snprintf(uuid, sizeof(uuid), "11111111-2222-4333-8444-%012d", i);
+        CHECK_OK(dir_make(dir, 0700));
+        CHECK_OK(vm_service_new(loop, &hyper_sim, &env, &services[i]));
+        ipc_pair(loop, &hosts[i], &vms[i]);
+        ipc_serve(hosts[i], &vmevents_service, &event_ops, NULL);
+        vm_service_mount(services[i], vms[i]);
+        rig.plan.vm = uuid;
+        CHECK_OK(vm_start(hosts[i], rig.arena, &(struct vm_start_req){ .plan = rig.plan }, &rep));
+        CHECK(i % 2 == 0 || hyper_sim_act(uuid, SIM_REBOOT));
+    }
+    fiber_sleep(1000000);
+    CHECK_INT(n_open_fds(), fds);
+    CHECK_INT(fiber_count(loop), fibers);
+    for (int i = 0; i < MANY; i++) {
+        ipc_peer_drop(&hosts[i]);
+        ipc_peer_drop(&vms[i]);
+        vm_service_free(services[i]);
+    }
     done();
 }
 
