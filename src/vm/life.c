@@ -120,7 +120,7 @@ struct err *vm_end(struct vm_service *s, const char *reason)
     vm_move(s, VM_ENDING);
     e = s->ops->destroy(s->guest);
     if (e) {
-        s->life = before;
+        s->life = before; /* not a move: the end has not happened */
         return e;
     }
     return vm_bury(s, reason);
