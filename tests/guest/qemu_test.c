@@ -277,6 +277,37 @@ REAL_TEST(disks_come_and_go)
         "DEVICE_ALREADY_DETACHED");
 }
 
+static bool lease_is_free(int other)
+{
+    struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+
+    return fcntl(other, F_OFD_GETLK, &lock) == 0 && lock.l_type == F_UNLCK;
+}
+
+REAL_TEST(leases_live_as_long_as_the_guest_has_the_disk)
+{
+    struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+    struct vm_disk hot = disk(1, scratch(1 << 20));
+    char path[64];
+    int other;
+
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", hot.lease);
+    other = open(path, O_RDWR | O_CLOEXEC);
+    CHECK(other >= 0 && fcntl(hot.lease, F_OFD_SETLK, &lock) == 0);
+    rig_start(rig);
+    CHECK_OK(vm_disk_plug(rig->host, rig->arena, &(struct vm_disk_plug_req){ .disk = hot }));
+    close(hot.lease);
+    CHECK(!lease_is_free(other));
+    rig_forget_service(rig);
+    fiber_sleep(50000);
+    CHECK(!lease_is_free(other)); /* nobody but QEMU has it */
+    rig_restart_service(rig, "Running", "");
+    CHECK_OK(vm_disk_unplug(
+        rig->host, rig->arena, &(struct vm_disk_unplug_req){ .vbd = "OpaqueRef:vbd1", .timeout_ms = 5000 }));
+    CHECK(lease_is_free(other));
+    close(other);
+}
+
 REAL_TEST(guest_that_holds_a_disk_can_be_forced)
 {
     rig->disks[0] = disk(0, scratch(1 << 20));
