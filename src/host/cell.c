@@ -178,6 +178,12 @@ struct vm_state cell_state(const struct cell *cell)
         .started_us = cell->started_us };
 }
 
+void cell_overtakable(struct cell *cell, bool on)
+{
+    cell->overtakable = on;
+    waitq_wake_all(&cell->idle); /* a list of guests need not wait any more */
+}
+
 static bool is_halted(const struct cell *cell)
 {
     return cstr_eq(cell->power, "Halted");
@@ -453,7 +459,7 @@ struct err *cells_list(struct cells *c, struct arena *a, struct vm_state **ret_s
     struct vm_state *states = arena_new_array(a, all.len + 1, struct vm_state);
     for (size_t i = 0; i < all.len; i++) {
         struct cell *cell = all.p[i];
-        while (cell->busy && !cell->gone && !interrupted)
+        while (cell->busy && (!cell->overtakable || is_halted(cell)) && !cell->gone && !interrupted)
             interrupted = !waitq_wait(&cell->idle, FOREVER) && fiber_interrupted();
         while (cell->reviving && !cell->gone && !interrupted && clock_now(c->loop) < patience) {
             waitq_wait(&cell->idle, patience);

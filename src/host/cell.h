@@ -72,11 +72,13 @@ void cell_unlock(struct cell *c);                           /* NULL is fine */
 struct err *cell_peer(struct cell *c, struct ipc_peer **ret_peer) MUST_CHECK;
 /* Takes over what the vm process said. */
 void cell_heard(struct cell *c, const struct vm_state *s);
+/* Says that the holder only waits for the guest's good will (or for its start), or no longer. */
+void cell_overtakable(struct cell *c, bool on);
 /* As a value that borrows from the cell. */
 struct vm_state cell_state(const struct cell *c);
 /* The guest has ended: the vm process, leftovers, folder and uid go. For a locked cell. [waits] */
 void cell_remove(struct cell *c);
 
-/* Waits for what is under way now, then returns every state (in the arena). [waits] */
+/* Waits for what is under way now (but not for guests asked to shut down), then returns every state. [waits] */
 struct err *cells_list(struct cells *c, struct arena *a, struct vm_state **ret_states, size_t *ret_n) MUST_CHECK;
 size_t cells_count(const struct cells *c);

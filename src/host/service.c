@@ -32,6 +32,19 @@ static struct err *on_vm_list(struct ipc_call *c, struct host_vm_list_req *req, 
     return cells_list(h->c.cells, c->arena, &rep->vms, &rep->n_vms);
 }
 
+/*
+ * A core that died while it waited for us asked for every state when it came
+ * back, perhaps before this operation ended: so the end is told as an event.
+ */
+static void tell_late(struct ipc_call *c, const char *op, const struct vm_state *s, struct str nvram)
+{
+    struct host_room *h = c->ctx;
+    const char *what = cstr_eq(s->power, "Paused") ? "paused" : cstr_eq(s->power, "Running") ? "started" : "shutdown";
+
+    if (!ipc_is_open(c->peer))
+        host_room_changed(&h, s->vm, what, op, s, nvram);
+}
+
 /* ---- start ---- */
 
 static struct vm_state state_copy(struct arena *a, const struct cell *cell)
@@ -57,9 +70,9 @@ static struct err *on_vm_start(struct ipc_call *c, struct host_vm_start_req *req
     e = broker_plan(&h->c.broker, c->arena, &req->plan);
     if (!e) {
         start.plan = req->plan; /* lends its descriptors */
-        cell->overtakable = true;
+        cell_overtakable(cell, true);
         e = vm_start(cell->peer, c->arena, &start, &started);
-        cell->overtakable = false;
+        cell_overtakable(cell, false);
     }
     if (e) {
         fiber_interrupt_clear(); /* undoing may wait */
@@ -70,6 +83,8 @@ static struct err *on_vm_start(struct ipc_call *c, struct host_vm_start_req *req
         rep->state = state_copy(c->arena, cell);
     }
     cell_unlock(cell);
+    if (!e)
+        tell_late(c, "start", &rep->state, STR(""));
     return e;
 }
 
@@ -153,15 +168,17 @@ static const struct operation *operation_find(const char *name)
 }
 
 /* Whoever holds the cell only waits for the guest: the vm service ends that wait when told to destroy or reset. */
-static struct err *overtake(struct host_room *h, struct arena *a, const struct operation *op, const char *vm)
+static struct err *overtake(
+    struct host_room *h, struct arena *a, const struct operation *op, const char *vm, bool *ret_done)
 {
     struct cell *cell = cells_find(h->c.cells, vm);
 
     if (!op->overtaking || !cell || !cell->overtakable || !cell->peer)
         return NULL;
     struct err *e = op->run(cell->peer, a, 0);
+    *ret_done = !e;
     if (e && !ipc_is_interrupted(e)) {
-        err_ignore(e, "it is done again with the cell locked, and tells then");
+        err_ignore(e, "it is tried again with the cell locked, and tells then");
         return NULL;
     }
     return e;
@@ -179,14 +196,15 @@ static void ended(struct ipc_call *c, struct cell *cell, struct host_vm_op_rep *
 }
 
 static struct err *run_locked(struct ipc_call *c, struct cell *cell, const struct operation *op,
-    struct host_vm_op_req *req, struct host_vm_op_rep *rep)
+    struct host_vm_op_req *req, bool done, struct host_vm_op_rep *rep)
 {
     struct vm_query_rep query;
-    struct err *e;
+    struct err *e = NULL;
 
-    cell->overtakable = op->overtakable;
-    e = op->run(cell->peer, c->arena, req->timeout_ms);
-    cell->overtakable = false;
+    cell_overtakable(cell, op->overtakable);
+    if (!done)
+        e = op->run(cell->peer, c->arena, req->timeout_ms);
+    cell_overtakable(cell, false);
     if (e && ipc_is_lost(e) && op->overtaking) { /* may be done twice: once more, with a fresh vm process */
         struct ipc_peer *peer = NULL;
         err_ignore(e, "the second attempt tells");
@@ -209,11 +227,12 @@ static struct err *on_vm_op(struct ipc_call *c, struct host_vm_op_req *req, stru
     struct host_room *h = c->ctx;
     const struct operation *op = operation_find(req->op);
     struct cell *cell = NULL;
+    bool done = false;
     struct err *e;
 
     if (!op)
         return err_internal("no such operation: %s", req->op);
-    TRY(overtake(h, c->arena, op, req->vm));
+    TRY(overtake(h, c->arena, op, req->vm, &done));
     e = guest_lock(h, req->vm, op->expected, &cell);
     if (e && cstr_eq(op->name, "destroy") && err_is(e, "VM_BAD_POWER_STATE")) {
         err_ignore(e, "destroying what is gone is success");
@@ -221,8 +240,10 @@ static struct err *on_vm_op(struct ipc_call *c, struct host_vm_op_req *req, stru
         return NULL;
     }
     TRY(e);
-    e = run_locked(c, cell, op, req, rep);
+    e = run_locked(c, cell, op, req, done, rep);
     cell_unlock(cell);
+    if (!e)
+        tell_late(c, op->name, &rep->state, rep->nvram);
     return e;
 }
 

@@ -420,6 +420,33 @@ TEST_FIBER(destroy_overtakes_a_shutdown_that_waits)
     room_done(&r);
 }
 
+TEST_FIBER(a_core_that_comes_back_hears_the_end_of_what_it_had_asked)
+{
+    struct room r = { 0 };
+    struct job shutdown = { &r, VM1, .op = "shutdown" };
+
+    room_init(&r, loop);
+    CHECK_OK(start(&r, VM1, NULL));
+    fiber_start(loop, "shutdown", job_run, &shutdown);
+    fiber_sleep(1000000);
+    ipc_close(r.core);
+    fiber_sleep(1000);
+    CHECK(shutdown.done);
+    CHECK_ERR(shutdown.e, "INTERNAL_ERROR");
+    ipc_close(r.core_far);
+    ipc_pair(loop, &r.core_far, &r.core);
+    host_room_mount(r.host, r.core_far);
+    ipc_serve(r.core, &vmevents_service, &core_played, &r);
+    CHECK_INT(count(&r), 1); /* without waiting for the guest's good will */
+    CHECK(clock_now(loop) < 2000000);
+    power_set(fake_of(VM1), "Halted");
+    fiber_sleep(1000);
+    CHECK_STR(r.what, "shutdown/Halted");
+    CHECK_INT(r.n_events, 1);
+    CHECK_INT(count(&r), 0);
+    room_done(&r);
+}
+
 TEST_FIBER(a_cancelled_start_is_undone)
 {
     struct room r = { .slow_us = 5000000 };
