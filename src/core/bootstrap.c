@@ -212,7 +212,7 @@ static void adopt(struct core *c, struct tx *t, const struct row *vm, const stru
         c->next_domid = (uint64_t)s->domid + 1;
 }
 
-/* With an operation of ours under way, its end looks again (vm_catch_up). */
+/* With an operation of ours under way, its end looks again (guest_catch_up). */
 static bool is_busy(struct core *c, const struct row *vm)
 {
     if (!row_get(vm, F_VM_current_operations)->n)

@@ -2,7 +2,7 @@
 #include <string.h>
 #include "base/mem.h"
 #include "base/uuid.h"
-#include "core/vm.h"
+#include "core/guest.h"
 #include "core/task.h"
 
 #define CONFLICT_WAIT_US (2UL * 3600 * 1000 * 1000) /* semantics.md 1.3: up to 2 hours */
@@ -139,7 +139,7 @@ void op_end(struct op *op)
     mark(op, NULL);
     waitq_wake_all(&op->core->ops);
     if (op->oc == &vm_ops)
-        vm_catch_up(op->core, op->ref);
+        guest_catch_up(op->core, op->ref);
     free(op->ref);
     free(op->task);
     *op = (struct op){ 0 };

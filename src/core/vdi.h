@@ -27,3 +27,9 @@ bool sr_is_plugged(struct core *c, const struct row *sr);
 
 /* Plugs every PBD of this host again; failures raise PBD_PLUG_FAILED_ON_SERVER_START. */
 void pbd_plug_all(struct core *c);
+
+/* Tells a storage service that was restarted which SRs are attached. [waits] */
+void pbd_attach_again(struct core *c);
+
+/* Key in sm_config of a disk that a copy is still filling: a core that starts and finds one removes the disk. */
+#define VDI_COPYING "copying"

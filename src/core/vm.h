@@ -11,10 +11,6 @@ struct err *vm_assert_power_state(const struct row *vm, const char *expected) MU
 void vm_set_running(struct core *c, struct tx *t, const char *vm_ref, const char *power, int64_t domid);
 void vm_set_halted(struct core *c, struct tx *t, const char *vm_ref);
 
-/* After an operation: if the guest told of a state meanwhile that is not the one in the database, ask the host again.
- */
-void vm_catch_up(struct core *c, const char *vm_ref);
-
 /* Checks of semantics.md 3, as VM.start makes them. */
 struct err *vm_check_params(struct core *c, const struct row *vm) MUST_CHECK;
 

@@ -1,17 +1,14 @@
 /* VM: starting and stopping. */
-#include <openssl/evp.h>
 #include <string.h>
 #include "base/log.h"
-#include "base/map.h"
 #include "base/mem.h"
-#include "core/core.h"
+#include "core/guest.h"
 #include "core/host.h"
 #include "core/implicit.h"
 #include "core/task.h"
 #include "core/vdi.h"
 #include "core/vm.h"
 #include "gen/ipc_host.h"
-#include "gen/ipc_vmevents.h"
 
 #define SHUTDOWN_MS (1200UL * 1000) /* semantics.md 1.1 */
 
@@ -113,18 +110,6 @@ static struct err *check_devices(struct call *c, const struct row *vm)
     for (size_t i = 0; i < row_n_related(vm, F_VM_VIFs); i++)
         TRY(vif_ops.check(c->core, row_related(vm, F_VM_VIFs, i), "attach"));
     return NULL;
-}
-
-static void put_nvram(struct call *c, struct tx *t, const char *vm_ref, struct str bytes)
-{
-    const struct row *vm = store_find_of(c->core->store, C_VM, vm_ref);
-    char *text = arena_alloc(c->arena, bytes.len / 3 * 4 + 8);
-
-    if (!vm || !bytes.len)
-        return;
-    EVP_EncodeBlock((unsigned char *)text, (const unsigned char *)bytes.p, (int)bytes.len);
-    tx_set(t, vm_ref, F_VM_NVRAM,
-        value_map_with(c->arena, row_get(vm, F_VM_NVRAM), value_str("EFI-variables"), value_str(text)));
 }
 
 static void devices_attached(struct core *c, struct tx *t, const struct vm_plan *p)
@@ -232,22 +217,61 @@ static struct err *start_vm_on(struct call *c, const struct VM_start_on_args *a,
 
 /* Everything else is one operation of the host's */
 
+static struct err *ask_host(
+    struct call *c, const char *uuid, const char *op, uint64_t timeout_ms, struct host_vm_op_rep *rep)
+{
+    struct ipc_peer *host = NULL;
+
+    TRY(core_need_host(c->core, &host));
+    return host_vm_op(host, c->arena, &(struct host_vm_op_req){ .vm = uuid, .op = op, .timeout_ms = timeout_ms }, rep);
+}
+
+/*
+ * The host could not say how it ended: its process died, or the guest did under
+ * its hands. What is so now decides: what was wanted is so, or the guest is not
+ * in a state for it, or e stands.
+ */
+static struct err *judge(struct call *c, const char *vm_ref, const char *uuid, const char *power_after, struct err *e,
+    struct vm_state *ret_state)
+{
+    const struct row *vm = NULL;
+
+    if (!err_is(e, "INTERNAL_ERROR"))
+        return e;
+    struct err *lost = guest_ask(c->core, c->arena, uuid, ret_state);
+    if (lost) {
+        err_ignore(lost, "the first error tells more");
+        return e;
+    }
+    if (strcmp(ret_state->power, power_after) == 0 && strcmp(power_after, "Running") != 0) {
+        err_ignore(e, "what was wanted is so");
+        return NULL;
+    }
+    struct tx *t = tx_begin(c->core->store);
+    guest_take_state(c->core, t, vm_ref, ret_state);
+    e = err_first(e, tx_apply(t, NULL));
+    if (strcmp(ret_state->power, "Halted") != 0)
+        return e;
+    err_ignore(e, "the guest is gone: that is the reason");
+    TRY(call_row(c, C_VM, vm_ref, &vm));
+    return vm_assert_power_state(vm, strcmp(power_after, "Running") == 0 ? "Running" : power_after);
+}
+
 static struct err *host_op(struct call *c, const char *vm_ref, const char *op_name, const char *host_op_name,
     uint64_t timeout_ms, const char *power_after)
 {
     AUTO(op_end) struct op op = { 0 };
-    struct ipc_peer *host = NULL;
     const struct row *vm = NULL;
     struct host_vm_op_rep rep = { 0 };
 
     TRY(op_begin(c, &vm_ops, vm_ref, op_name, &op));
-    TRY(core_need_host(c->core, &host));
     TRY(call_row(c, C_VM, vm_ref, &vm));
     const char *uuid = arena_strdup(c->arena, row_str(vm, F_VM_uuid));
-    TRY(host_vm_op(
-        host, c->arena, &(struct host_vm_op_req){ .vm = uuid, .op = host_op_name, .timeout_ms = timeout_ms }, &rep));
+    struct err *e = ask_host(c, uuid, host_op_name, timeout_ms, &rep);
+    if (e)
+        TRY(judge(c, vm_ref, uuid, power_after, e, &rep.state));
     struct tx *t = tx_begin(c->core->store);
-    put_nvram(c, t, vm_ref, rep.nvram);
+    guest_put_nvram(c->core, t, c->arena, vm_ref, rep.nvram);
     if (strcmp(power_after, "Halted") == 0) {
         vm_set_halted(c->core, t, vm_ref);
         tx_set(t, vm_ref, F_VM_ha_always_run, value_bool(false));
@@ -313,32 +337,17 @@ static struct err *shutdown_vm(struct call *c, const struct VM_shutdown_args *a,
     return host_op(c, a->vm, "hard_shutdown", "destroy", 0, "Halted");
 }
 
-static bool is_alive(struct call *c, const char *uuid, struct err **ret_err)
-{
-    struct ipc_peer *host = NULL;
-    struct host_vm_list_rep rep = { 0 };
-
-    *ret_err = core_need_host(c->core, &host);
-    if (!*ret_err)
-        *ret_err = host_vm_list(host, c->arena, &(struct host_vm_list_req){ 0 }, &rep);
-    for (size_t i = 0; !*ret_err && i < rep.n_vms; i++)
-        if (strcmp(rep.vms[i].vm, uuid) == 0 && strcmp(rep.vms[i].power, "Halted") != 0)
-            return true;
-    return false;
-}
-
 static struct err *power_state_reset(struct call *c, const struct VM_power_state_reset_args *a, struct value *ret)
 {
     const struct row *vm = NULL;
-    struct err *e = NULL;
+    struct vm_state state;
 
     (void)ret;
     TRY(call_row(c, C_VM, a->vm, &vm));
     if (row_bool(vm, F_VM_is_control_domain))
         return err_cannot_reset_control_domain(a->vm);
-    bool alive = is_alive(c, arena_strdup(c->arena, row_str(vm, F_VM_uuid)), &e);
-    TRY(e);
-    if (alive)
+    TRY(guest_ask(c->core, c->arena, arena_strdup(c->arena, row_str(vm, F_VM_uuid)), &state));
+    if (strcmp(state.power, "Halted") != 0)
         return err_new("DOMAIN_EXISTS", (const char *[]){ a->vm }, 1);
     struct tx *t = tx_begin(c->core->store);
     vm_set_halted(c->core, t, a->vm);
@@ -359,91 +368,4 @@ void vm_power_register(struct api_handlers *h)
     h->VM_hard_reboot = hard_reboot;
     h->VM_shutdown = shutdown_vm;
     h->VM_power_state_reset = power_state_reset;
-}
-
-/* What guests do by themselves */
-
-static void guest_changed(struct core *c, struct arena *a, struct vmevents_changed_req *req)
-{
-    const struct row *vm = store_by_uuid(c->store, C_VM, req->vm);
-    struct call call = { .core = c, .arena = a, .task = "" };
-
-    if (!vm)
-        return;
-    const char *ref = arena_strdup(a, row_ref(vm));
-    struct tx *t = tx_begin(c->store);
-    put_nvram(&call, t, ref, req->nvram);
-    if (strcmp(req->state.power, "Halted") == 0)
-        vm_set_halted(c, t, ref);
-    else if (strcmp(req->state.power, "Running") == 0 || strcmp(req->state.power, "Paused") == 0)
-        vm_set_running(c, t, ref, req->state.power, req->state.domid);
-    struct err *e = tx_commit(t);
-    log_info("guest changed", F("vm", req->vm), F("what", req->what), F("power", req->state.power),
-        F("error", e ? err_text(e) : NULL));
-    err_free(e);
-    ops_refresh_vm(c, ref);
-    waitq_wake_all(&c->ops);
-}
-
-static struct err *on_changed(struct ipc_call *ic, struct vmevents_changed_req *req)
-{
-    struct core *c = ic->ctx;
-    const struct row *vm = store_by_uuid(c->store, C_VM, req->vm);
-
-    if (!vm)
-        return NULL;
-    if (row_get(vm, F_VM_current_operations)->n == 0)
-        guest_changed(c, ic->arena, req);
-    else /* the operation's end tells the state; vm_catch_up() looks whether this came after it */
-        free(map_put(c->missed, req->vm, mem_strdup(req->state.power)));
-    return NULL;
-}
-
-/* Sets the database to what the host says now. */
-static void ask_again(void *arg)
-{
-    struct core *c = ((void **)arg)[0];
-    AUTO(mem_drop) char *ref = ((void **)arg)[1];
-    AUTO(arena_drop) struct arena *a = arena_new();
-    struct ipc_peer *host = NULL;
-    struct host_vm_list_rep rep = { 0 };
-
-    free(arg);
-    struct err *e = core_need_host(c, &host);
-    if (!e)
-        e = host_vm_list(host, a, &(struct host_vm_list_req){ 0 }, &rep);
-    if (e) { /* a host that is gone is asked for everything when it comes back */
-        log_err(LOG_WARN_, "cannot ask for a guest's state", e);
-        return;
-    }
-    const struct row *vm = store_find_of(c->store, C_VM, ref);
-    if (!vm || row_get(vm, F_VM_current_operations)->n)
-        return;
-    struct vmevents_changed_req req = {
-        .vm = arena_strdup(a, row_str(vm, F_VM_uuid)), .what = "found", .state = { .power = "Halted" }
-    };
-    for (size_t i = 0; i < rep.n_vms; i++)
-        if (strcmp(rep.vms[i].vm, req.vm) == 0)
-            req.state = rep.vms[i];
-    guest_changed(c, a, &req);
-}
-
-void vm_catch_up(struct core *c, const char *vm_ref)
-{
-    const struct row *vm = store_find_of(c->store, C_VM, vm_ref);
-    AUTO(mem_drop) char *told = vm ? map_remove(c->missed, row_str(vm, F_VM_uuid)) : NULL;
-
-    if (!told || strcmp(told, row_str(vm, F_VM_power_state)) == 0)
-        return;
-    void **arg = mem_alloc(2 * sizeof(*arg));
-    arg[0] = c;
-    arg[1] = mem_strdup(vm_ref);
-    fiber_start(c->loop, "ask again", ask_again, arg);
-}
-
-void core_mount_events(struct core *c, struct ipc_peer *host)
-{
-    static const struct vmevents_ops ops = { .changed = on_changed };
-
-    ipc_serve(host, &vmevents_service, &ops, c);
 }

@@ -1,0 +1,119 @@
+#include "core/guest.h"
+#include <openssl/evp.h>
+#include <string.h>
+#include "base/log.h"
+#include "base/map.h"
+#include "base/mem.h"
+#include "core/core.h"
+#include "core/vm.h"
+#include "gen/ipc_host.h"
+#include "gen/ipc_vmevents.h"
+
+void guest_put_nvram(struct core *c, struct tx *t, struct arena *a, const char *vm_ref, struct str bytes)
+{
+    const struct row *vm = store_find_of(c->store, C_VM, vm_ref);
+
+    if (!vm || !bytes.len)
+        return;
+    char *text = arena_alloc(a, bytes.len / 3 * 4 + 8);
+    EVP_EncodeBlock((unsigned char *)text, (const unsigned char *)bytes.p, (int)bytes.len);
+    tx_set(
+        t, vm_ref, F_VM_NVRAM, value_map_with(a, row_get(vm, F_VM_NVRAM), value_str("EFI-variables"), value_str(text)));
+}
+
+void guest_take_state(struct core *c, struct tx *t, const char *vm_ref, const struct vm_state *s)
+{
+    if (strcmp(s->power, "Halted") == 0)
+        vm_set_halted(c, t, vm_ref);
+    else if (strcmp(s->power, "Running") == 0 || strcmp(s->power, "Paused") == 0)
+        vm_set_running(c, t, vm_ref, s->power, s->domid);
+}
+
+struct err *guest_ask(struct core *c, struct arena *a, const char *uuid, struct vm_state *ret_state)
+{
+    struct ipc_peer *host = NULL;
+    struct host_vm_list_rep rep = { 0 };
+
+    TRY(core_need_host(c, &host));
+    TRY(host_vm_list(host, a, &(struct host_vm_list_req){ 0 }, &rep));
+    *ret_state = (struct vm_state){ .vm = uuid, .ref = "", .power = "Halted" };
+    for (size_t i = 0; i < rep.n_vms; i++)
+        if (strcmp(rep.vms[i].vm, uuid) == 0)
+            *ret_state = rep.vms[i];
+    return NULL;
+}
+
+static void told(
+    struct core *c, struct arena *a, const char *vm_ref, const struct vm_state *s, const char *what, struct str nvram)
+{
+    struct tx *t = tx_begin(c->store);
+
+    guest_put_nvram(c, t, a, vm_ref, nvram);
+    guest_take_state(c, t, vm_ref, s);
+    struct err *e = tx_commit(t);
+    log_info(
+        "guest changed", F("vm", s->vm), F("what", what), F("power", s->power), F("error", e ? err_text(e) : NULL));
+    err_free(e);
+    ops_refresh_vm(c, vm_ref);
+    waitq_wake_all(&c->ops);
+}
+
+static struct err *on_changed(struct ipc_call *ic, struct vmevents_changed_req *req)
+{
+    struct core *c = ic->ctx;
+    const struct row *vm = store_by_uuid(c->store, C_VM, req->vm);
+
+    if (!vm)
+        return NULL;
+    if (row_get(vm, F_VM_current_operations)->n == 0)
+        told(c, ic->arena, arena_strdup(ic->arena, row_ref(vm)), &req->state, req->what, req->nvram);
+    else /* the operation's end tells the state; guest_catch_up() looks whether this came after it */
+        free(map_put(c->missed, req->vm, mem_strdup(req->state.power)));
+    return NULL;
+}
+
+struct question {
+    struct core *core;
+    char *vm_ref; /* owned */
+};
+
+static void ask_again(void *arg)
+{
+    struct question *q = arg;
+    struct core *c = q->core;
+    AUTO(mem_drop) char *ref = q->vm_ref;
+    AUTO(arena_drop) struct arena *a = arena_new();
+    const struct row *vm = store_find_of(c->store, C_VM, ref);
+    struct vm_state state;
+
+    free(q);
+    if (!vm)
+        return;
+    struct err *e = guest_ask(c, a, arena_strdup(a, row_str(vm, F_VM_uuid)), &state);
+    if (e) { /* a host that is gone is asked for everything when it comes back */
+        log_err(LOG_WARN_, "cannot ask for a guest's state", e);
+        return;
+    }
+    vm = store_find_of(c->store, C_VM, ref);
+    if (vm && !row_get(vm, F_VM_current_operations)->n)
+        told(c, a, ref, &state, "found", (struct str){ "", 0 });
+}
+
+void guest_catch_up(struct core *c, const char *vm_ref)
+{
+    const struct row *vm = store_find_of(c->store, C_VM, vm_ref);
+    AUTO(mem_drop) char *state = vm ? map_remove(c->missed, row_str(vm, F_VM_uuid)) : NULL;
+
+    if (!state || strcmp(state, row_str(vm, F_VM_power_state)) == 0)
+        return;
+    struct question *q = mem_new(struct question);
+    *q = (struct question){ c, mem_strdup(vm_ref) };
+    fiber_start(c->loop, "ask again", ask_again, q);
+}
+
+void core_mount_events(struct core *c, struct ipc_peer *host)
+{
+    static const struct vmevents_ops ops = { .changed = on_changed };
+
+    ipc_serve(host, &vmevents_service, &ops, c);
+}

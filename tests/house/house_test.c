@@ -1,0 +1,168 @@
+#include "house/house.h"
+#include <string.h>
+#include "base/fiber.h"
+#include "base/mem.h"
+#include "base/vec.h"
+#include "gen/model.h"
+#include "hyper/sim/sim.h"
+#include "test.h"
+
+#define P(...) arena_printf(h->arena, __VA_ARGS__)
+
+static const char *new_vm(struct house *h, const char *name)
+{
+    const char *found = house_call(h, "VM.get_by_name_label", "\"Other install media\""), *p = strstr(found, "OpaqueRef:");
+    const char *vm = house_text(h, "VM.clone", P("\"%.*s\",\"%s\"", p ? (int)strcspn(p, "\"") : 0, p ? p : "", name));
+
+    house_text(h, "VM.provision", P("\"%s\"", vm));
+    return vm;
+}
+
+static const char *power(struct house *h, const char *vm)
+{
+    return house_text(h, "VM.get_power_state", P("\"%s\"", vm));
+}
+
+TEST_FIBER(a_vm_lives_from_template_to_destroy)
+{
+    struct house house, *h = &house;
+
+    house_open(h, loop);
+    const char *vm = new_vm(h, "web1");
+    house_text(h, "VM.start", P("\"%s\",false,false", vm));
+    CHECK_STR(power(h, vm), "Running");
+    house_text(h, "VM.pause", P("\"%s\"", vm));
+    CHECK_STR(power(h, vm), "Paused");
+    house_text(h, "VM.unpause", P("\"%s\"", vm));
+    house_text(h, "VM.clean_reboot", P("\"%s\"", vm));
+    CHECK_STR(power(h, vm), "Running");
+    house_text(h, "VM.clean_shutdown", P("\"%s\"", vm));
+    CHECK_STR(power(h, vm), "Halted");
+    house_text(h, "VM.destroy", P("\"%s\"", vm));
+    CHECK_INT(cells_count(h->cells), 0);
+    house_close(h);
+}
+
+TEST_FIBER(guests_live_on_when_the_core_dies)
+{
+    struct house house, *h = &house;
+
+    house_open(h, loop);
+    const char *stays = new_vm(h, "stays"), *goes = new_vm(h, "goes");
+    house_text(h, "VM.start", P("\"%s\",false,false", stays));
+    house_text(h, "VM.start", P("\"%s\",false,false", goes));
+    const char *uuid = house_text(h, "VM.get_uuid", P("\"%s\"", goes));
+    house_restart_core(h);
+    CHECK_STR(power(h, stays), "Running");
+    CHECK_STR(power(h, goes), "Running");
+    CHECK(hyper_sim_act(uuid, SIM_OFF));
+    fiber_sleep(1000000);
+    CHECK_STR(power(h, goes), "Halted");
+    CHECK_STR(power(h, stays), "Running");
+    house_text(h, "VM.hard_shutdown", P("\"%s\"", stays));
+    house_close(h);
+}
+
+/* Random calls, random deaths of guests and of the core; what the API says must be what the host says. */
+
+struct random {
+    uint64_t s;
+};
+
+static unsigned pick(struct random *r, unsigned n)
+{
+    r->s ^= r->s << 13;
+    r->s ^= r->s >> 7;
+    r->s ^= r->s << 17;
+    return (unsigned)((r->s >> 11) % n);
+}
+
+struct actor {
+    struct house *h;
+    const char *vm;
+    struct random random;
+    unsigned steps;
+    bool done;
+};
+
+static void act(void *arg)
+{
+    static const char *const calls[] = { "VM.start", "VM.pause", "VM.unpause", "VM.clean_shutdown", "VM.hard_shutdown", "VM.hard_reboot", "VM.clean_reboot" };
+    struct actor *a = arg;
+    struct house *h = a->h;
+
+    for (unsigned i = 0; i < a->steps; i++) {
+        const char *call = calls[pick(&a->random, ARRAY_LEN(calls))];
+        const char *body = house_call(h, call, strcmp(call, "VM.start") == 0 ? P("\"%s\",false,false", a->vm) : P("\"%s\"", a->vm));
+
+        /* Refusals are fine, surprises are not. */
+        if (strstr(body, "INTERNAL_ERROR"))
+            test_fail(__FILE__, __LINE__, "%s: %s", call, body);
+        fiber_sleep(pick(&a->random, 200000));
+    }
+    a->done = true;
+}
+
+static void kill_guest(struct house *h, const char *vm, struct random *r)
+{
+    static const enum sim_act acts[] = { SIM_OFF, SIM_REBOOT, SIM_CRASH, SIM_GONE };
+
+    hyper_sim_act(house_text(h, "VM.get_uuid", P("\"%s\"", vm)), acts[pick(r, ARRAY_LEN(acts))]);
+}
+
+static bool agrees(struct house *h, const char *vm)
+{
+    const char *uuid = house_text(h, "VM.get_uuid", P("\"%s\"", vm)), *says = power(h, vm);
+    struct vm_state *states = NULL;
+    size_t n = 0;
+    const char *is = "Halted";
+
+    CHECK_OK(cells_list(h->cells, h->arena, &states, &n));
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(states[i].vm, uuid) == 0)
+            is = states[i].power;
+    return strcmp(says, is) == 0 && strstr(house_call(h, "VM.get_current_operations", P("\"%s\"", vm)), "\"result\":{}");
+}
+
+static void run_seed(struct loop *loop, uint64_t seed)
+{
+    struct house house, *h = &house;
+    struct random r = { seed * 0x9e3779b97f4a7c15ULL + 1 };
+    struct actor actors[6];
+
+    house_open(h, loop);
+    for (size_t i = 0; i < ARRAY_LEN(actors); i++) { /* two actors for each VM, so they get into each other's way */
+        actors[i] = (struct actor){ .h = h, .vm = i % 2 ? actors[i - 1].vm : new_vm(h, "vm"), .random = { r.s + i }, .steps = 12 };
+        fiber_start(loop, "actor", act, &actors[i]);
+    }
+    for (bool busy = true; busy;) {
+        fiber_sleep(50000 + pick(&r, 300000));
+        if (pick(&r, 3) == 0)
+            kill_guest(h, actors[pick(&r, ARRAY_LEN(actors))].vm, &r);
+        busy = false;
+        for (size_t i = 0; i < ARRAY_LEN(actors); i++)
+            busy = busy || !actors[i].done;
+    }
+    fiber_sleep(3000000);
+    for (size_t i = 0; i < ARRAY_LEN(actors); i += 2)
+        if (!agrees(h, actors[i].vm))
+            test_fail(__FILE__, __LINE__, "seed %llu: the API says %s of a guest that is not", (unsigned long long)seed, power(h, actors[i].vm));
+    house_restart_core(h);
+    for (size_t i = 0; i < ARRAY_LEN(actors); i += 2) {
+        CHECK(agrees(h, actors[i].vm));
+        house_call(h, "VM.hard_shutdown", P("\"%s\"", actors[i].vm));
+    }
+    house_close(h);
+}
+
+TEST_FIBER(what_the_api_says_is_so_after_any_mixture_of_calls_and_accidents)
+{
+    const char *only = getenv("HOUSE_SEED");
+
+    if (only) {
+        run_seed(loop, strtoull(only, NULL, 10));
+        return;
+    }
+    for (uint64_t seed = 1; seed <= 30; seed++)
+        run_seed(loop, seed);
+}
