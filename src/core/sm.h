@@ -31,6 +31,11 @@ struct err *sr_drop_rows(struct core *c, const char *sr_ref) MUST_CHECK;
 struct op;
 struct err *vdi_begin_write(struct call *c, const char *vdi_ref, const char *what, struct op *ret) MUST_CHECK;
 
+/* The storage service with this disk's SR attached; *ret_sr is that one's uuid. SR_HAS_NO_PBDS. [waits] */
+struct err *vdi_storage(struct call *c, const char *vdi_ref, struct ipc_peer **ret, const char **ret_sr) MUST_CHECK;
+/* Sizes of a disk as the medium has them. [waits] */
+struct err *vdi_refresh(struct call *c, const char *vdi_ref) MUST_CHECK;
+
 /* Tells a task once a second how far a job of the storage service is, until it is stopped. */
 struct sm_progress;
 struct sm_progress *sm_progress_start(struct core *c, const char *task, const char *job);

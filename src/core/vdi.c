@@ -123,6 +123,16 @@ static struct err *find_place(struct call *c, const char *vdi_ref, struct place 
     return NULL;
 }
 
+struct err *vdi_storage(struct call *c, const char *vdi_ref, struct ipc_peer **ret, const char **ret_sr)
+{
+    struct place p = { 0 };
+
+    TRY(find_place(c, vdi_ref, &p));
+    *ret = p.peer;
+    *ret_sr = p.sr;
+    return NULL;
+}
+
 /* Sizes are told best effort: the operation itself is done. */
 static void tell_sizes(struct call *c, const char *sr_ref)
 {
@@ -326,7 +336,7 @@ static struct err *vdi_resize(struct call *c, const struct VDI_resize_args *args
     return NULL;
 }
 
-static struct err *update(struct call *c, const char *ref)
+struct err *vdi_refresh(struct call *c, const char *ref)
 {
     struct storage_vdi_stat_rep rep = { 0 };
     struct place p = { 0 };
@@ -345,7 +355,7 @@ static struct err *vdi_update(struct call *c, const struct VDI_update_args *args
 
     (void)ret;
     TRY(op_begin(c, &vdi_ops, args->vdi, "update", &op));
-    return update(c, args->vdi);
+    return vdi_refresh(c, args->vdi);
 }
 
 static struct err *find_location(struct call *c, const char *sr_ref, const char *location, struct storage_vdi *ret)
@@ -477,7 +487,7 @@ struct err *vdi_copy_new(struct call *c, const char *vdi, const char *sr, const 
 
     TRY(op_begin(c, &vdi_ops, vdi, "copy", &op));
     TRY(copy_new(c, vdi, sr, ret_ref));
-    err_ignore(update(c, *ret_ref), "its size on the medium is told by the next scan");
+    err_ignore(vdi_refresh(c, *ret_ref), "its size on the medium is told by the next scan");
     return NULL;
 }
 
@@ -488,7 +498,7 @@ static struct err *vdi_clone(struct call *c, const struct VDI_clone_args *args, 
 
     TRY(op_begin(c, &vdi_ops, args->vdi, "clone", &op));
     TRY(copy_new(c, args->vdi, NULL, &ref));
-    err_ignore(update(c, ref), "its size on the medium is told by the next scan");
+    err_ignore(vdi_refresh(c, ref), "its size on the medium is told by the next scan");
     *ret = value_str(ref);
     return NULL;
 }
@@ -511,7 +521,7 @@ static struct err *copy_into(struct call *c, const char *from_ref, const char *i
     TRY(op_begin(c, &vdi_ops, from_ref, "copy", &op));
     TRY(vdi_begin_write(c, into_ref, "copy", &into_op));
     TRY(copy_data(c, from_ref, into_ref));
-    return update(c, into_ref);
+    return vdi_refresh(c, into_ref);
 }
 
 struct err *vdi_begin_write(struct call *c, const char *vdi_ref, const char *what, struct op *ret)
