@@ -9,7 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT / "tools/lib"))
 from throwaway import Host, StartError, free_port  # noqa: E402,F401
-from xapi import NULL, Client, Failure, ProtocolError  # noqa: E402,F401
+from xapi import NULL, Client, Failure, ProtocolError, open_socket  # noqa: E402,F401
 
 MIB = 1 << 20
 CASES = []
@@ -90,8 +90,7 @@ class Watcher:
         self.thread.start()
 
     def _round(self, timeout):
-        r = self.x.event["from"](self.classes, self.token, timeout) if False else \
-            self.x.call("event.from", self.classes, self.token, timeout)
+        r = self.x.call("event.from", self.classes, self.token, timeout)
         with self.changed:
             for e in r["events"]:
                 self.log.append((e["operation"], e["class"], e["ref"]))
