@@ -95,7 +95,9 @@ static void ask_again(void *arg)
         return;
     }
     vm = store_find_of(c->store, C_VM, ref);
-    if (vm && !row_get(vm, F_VM_current_operations)->n)
+    if (vm && row_get(vm, F_VM_current_operations)->n) /* the next one has begun already: look again at its end */
+        free(map_put(c->missed, row_str(vm, F_VM_uuid), mem_strdup("unknown")));
+    else if (vm)
         told(c, a, ref, &state, "found", (struct str){ "", 0 });
 }
 

@@ -176,6 +176,8 @@ static struct err *start_on_host(struct call *c, const char *vm_ref, const char 
     vm = store_find_of(c->core->store, C_VM, vm_ref);
     vm_set_running(c->core, t, vm_ref, paused ? "Paused" : "Running", rep.state.domid);
     devices_attached(c->core, t, &plan);
+    if (strcmp(rep.state.power, "Halted") == 0) /* it ran, and has ended already */
+        vm_set_halted(c->core, t, vm_ref);
     tx_set(t, vm_ref, F_VM_last_boot_CPU_flags, boot_flags(c));
     tx_set(t, vm_ref, F_VM_last_booted_record, value_str(booted_record(c, vm)));
     if (strcmp(row_str(vm, F_VM_ha_restart_priority), "restart") == 0)
@@ -227,16 +229,21 @@ static struct err *ask_host(
 }
 
 /*
- * The host could not say how it ended: its process died, or the guest did under
- * its hands. What is so now decides: what was wanted is so, or the guest is not
- * in a state for it, or e stands.
+ * The host could not say how it ended (its process died, or the guest did under
+ * its hands), or finds the guest in another state than the database has. What
+ * is so now decides: what was wanted is so, or the guest is not in a state for
+ * it, or e stands.
  */
 static struct err *judge(struct call *c, const char *vm_ref, const char *uuid, const char *power_after, struct err *e,
     struct vm_state *ret_state)
 {
     const struct row *vm = NULL;
 
-    if (!err_is(e, "INTERNAL_ERROR"))
+    if (err_is(e, "TASK_CANCELLED")) { /* overtaken by a hard operation, or by task.cancel */
+        err_ignore(e, "said again with the task's name");
+        return err_task_cancelled(c->task);
+    }
+    if (!err_is(e, "INTERNAL_ERROR") && !err_is(e, "VM_BAD_POWER_STATE"))
         return e;
     struct err *lost = guest_ask(c->core, c->arena, uuid, ret_state);
     if (lost) {
@@ -272,12 +279,9 @@ static struct err *host_op(struct call *c, const char *vm_ref, const char *op_na
         TRY(judge(c, vm_ref, uuid, power_after, e, &rep.state));
     struct tx *t = tx_begin(c->core->store);
     guest_put_nvram(c->core, t, c->arena, vm_ref, rep.nvram);
-    if (strcmp(power_after, "Halted") == 0) {
-        vm_set_halted(c->core, t, vm_ref);
+    guest_take_state(c->core, t, vm_ref, &rep.state); /* not what was wanted: the guest may have gone on by itself */
+    if (strcmp(power_after, "Halted") == 0)
         tx_set(t, vm_ref, F_VM_ha_always_run, value_bool(false));
-    } else {
-        vm_set_running(c->core, t, vm_ref, power_after, rep.state.domid);
-    }
     return tx_commit(t);
 }
 

@@ -29,16 +29,22 @@ static struct err *ask_net(void *ctx, struct ipc_peer **ret_peer)
 static void open_host(struct house *h, const char *dir)
 {
     static const char *const capabilities[] = { "hvm-3.0-x86_64" };
-    static struct inventory_hyper hyper = { .name = "sim", .version = "1", .accelerator = "sim", .capabilities = capabilities, .n_capabilities = 1 };
+    static struct inventory_hyper hyper = {
+        .name = "sim", .version = "1", .accelerator = "sim", .capabilities = capabilities, .n_capabilities = 1
+    };
     char *vm_dir = arena_printf(h->arena, "%s/vm", dir), *boot_dir = arena_printf(h->arena, "%s/boot", dir);
 
     h->local = (struct vm_local){ h->loop, &hyper_sim };
     h->launcher = launcher_local(&h->local);
-    struct cells_config cells = { .dir = vm_dir, .launcher = &h->launcher, .uid_base = 1000000, .on_change = host_room_changed, .ctx = &h->host };
+    struct cells_config cells = {
+        .dir = vm_dir, .launcher = &h->launcher, .uid_base = 1000000, .on_change = host_room_changed, .ctx = &h->host
+    };
     CHECK_OK(dir_make(vm_dir, 0711));
     CHECK_OK(cells_new(h->loop, &cells, &h->cells));
     auth_door_init(&h->auth, h->loop, "/nonexistent", "/nonexistent"); /* the local door asks for no password */
-    struct host_room_config room = { .cells = h->cells, .auth = &h->auth, .broker = { h, ask_storage, ask_net, boot_dir },
+    struct host_room_config room = { .cells = h->cells,
+        .auth = &h->auth,
+        .broker = { h, ask_storage, ask_net, boot_dir },
         .inventory = { .root = "", .hyper = &hyper } };
     h->host = host_room_new(&room);
 }
@@ -66,7 +72,8 @@ static void open_core(struct house *h)
 
 static void close_core(struct house *h)
 {
-    struct ipc_peer *peers[] = { h->gate_core, h->core_gate, h->core_host, h->host_core, h->core_storage, h->storage_core, h->core_net, h->net_core };
+    struct ipc_peer *peers[] = { h->gate_core, h->core_gate, h->core_host, h->host_core, h->core_storage,
+        h->storage_core, h->core_net, h->net_core };
 
     for (size_t i = 0; i < ARRAY_LEN(peers); i++)
         ipc_close(peers[i]);
@@ -87,8 +94,13 @@ void house_open(struct house *h, struct loop *l)
 
     *h = (struct house){ .loop = l, .arena = arena_new() };
     CHECK_OK(store_open(l, NULL, NULL, &h->store));
-    h->core_config = (struct core_config){ .product_version = "1.0", .address = "127.0.0.1", .hypervisor = "sim", .https_port = 443,
-        .sr_dir = arena_printf(h->arena, "%s/sr", dir), .iso_dir = arena_printf(h->arena, "%s/iso", dir), .auth_delay_us = 5000000 };
+    h->core_config = (struct core_config){ .product_version = "1.0",
+        .address = "127.0.0.1",
+        .hypervisor = "sim",
+        .https_port = 443,
+        .sr_dir = arena_printf(h->arena, "%s/sr", dir),
+        .iso_dir = arena_printf(h->arena, "%s/iso", dir),
+        .auth_delay_us = 5000000 };
     CHECK_OK(dir_make(h->core_config.sr_dir, 0755));
     CHECK_OK(dir_make(h->core_config.iso_dir, 0755));
     sim_net_init(&h->net, false);
@@ -149,7 +161,8 @@ const char *house_post(struct house *h, const char *path, const char *body)
     fd = fds[0];
     CHECK_OK(fd_set_nonblock(fd, true));
     gate_accept(h->gate, fds[1], GATE_LOCAL, "local");
-    char *head = arena_printf(h->arena, "POST %s HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: %zu\r\n\r\n%s", path, strlen(body), body);
+    char *head = arena_printf(h->arena,
+        "POST %s HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: %zu\r\n\r\n%s", path, strlen(body), body);
     CHECK_OK(fd_write_all(fd, head, strlen(head)));
     read_all(fd, &b);
     const char *end = b.len ? strstr(b.p, "\r\n\r\n") : NULL;
@@ -159,8 +172,9 @@ const char *house_post(struct house *h, const char *path, const char *body)
 
 const char *house_call(struct house *h, const char *method, const char *params)
 {
-    return house_post(h, "/jsonrpc", arena_printf(h->arena, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"%s\",\"params\":[\"\"%s%s]}", method,
-        *params ? "," : "", params));
+    return house_post(h, "/jsonrpc",
+        arena_printf(h->arena, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"%s\",\"params\":[\"\"%s%s]}", method,
+            *params ? "," : "", params));
 }
 
 const char *house_text(struct house *h, const char *method, const char *params)

@@ -30,7 +30,7 @@ struct house {
     struct host_room *host;
     struct storage_service *storage;
     struct net_backend net;
-    struct ipc_peer *core_host, *host_core;       /* what each side holds */
+    struct ipc_peer *core_host, *host_core; /* what each side holds */
     struct ipc_peer *core_storage, *storage_core;
     struct ipc_peer *host_storage, *storage_host;
     struct ipc_peer *core_net, *net_core;

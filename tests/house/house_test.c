@@ -11,7 +11,8 @@
 
 static const char *new_vm(struct house *h, const char *name)
 {
-    const char *found = house_call(h, "VM.get_by_name_label", "\"Other install media\""), *p = strstr(found, "OpaqueRef:");
+    const char *found = house_call(h, "VM.get_by_name_label", "\"Other install media\""),
+               *p = strstr(found, "OpaqueRef:");
     const char *vm = house_text(h, "VM.clone", P("\"%.*s\",\"%s\"", p ? (int)strcspn(p, "\"") : 0, p ? p : "", name));
 
     house_text(h, "VM.provision", P("\"%s\"", vm));
@@ -87,13 +88,15 @@ struct actor {
 
 static void act(void *arg)
 {
-    static const char *const calls[] = { "VM.start", "VM.pause", "VM.unpause", "VM.clean_shutdown", "VM.hard_shutdown", "VM.hard_reboot", "VM.clean_reboot" };
+    static const char *const calls[] = { "VM.start", "VM.pause", "VM.unpause", "VM.clean_shutdown", "VM.hard_shutdown",
+        "VM.hard_reboot", "VM.clean_reboot" };
     struct actor *a = arg;
     struct house *h = a->h;
 
     for (unsigned i = 0; i < a->steps; i++) {
         const char *call = calls[pick(&a->random, ARRAY_LEN(calls))];
-        const char *body = house_call(h, call, strcmp(call, "VM.start") == 0 ? P("\"%s\",false,false", a->vm) : P("\"%s\"", a->vm));
+        const char *body =
+            house_call(h, call, strcmp(call, "VM.start") == 0 ? P("\"%s\",false,false", a->vm) : P("\"%s\"", a->vm));
 
         /* Refusals are fine, surprises are not. */
         if (strstr(body, "INTERNAL_ERROR"))
@@ -121,7 +124,8 @@ static bool agrees(struct house *h, const char *vm)
     for (size_t i = 0; i < n; i++)
         if (strcmp(states[i].vm, uuid) == 0)
             is = states[i].power;
-    return strcmp(says, is) == 0 && strstr(house_call(h, "VM.get_current_operations", P("\"%s\"", vm)), "\"result\":{}");
+    return strcmp(says, is) == 0 &&
+        strstr(house_call(h, "VM.get_current_operations", P("\"%s\"", vm)), "\"result\":{}");
 }
 
 static void run_seed(struct loop *loop, uint64_t seed)
@@ -132,7 +136,9 @@ static void run_seed(struct loop *loop, uint64_t seed)
 
     house_open(h, loop);
     for (size_t i = 0; i < ARRAY_LEN(actors); i++) { /* two actors for each VM, so they get into each other's way */
-        actors[i] = (struct actor){ .h = h, .vm = i % 2 ? actors[i - 1].vm : new_vm(h, "vm"), .random = { r.s + i }, .steps = 12 };
+        actors[i] = (struct actor){
+            .h = h, .vm = i % 2 ? actors[i - 1].vm : new_vm(h, "vm"), .random = { r.s + i }, .steps = 12
+        };
         fiber_start(loop, "actor", act, &actors[i]);
     }
     for (bool busy = true; busy;) {
@@ -146,7 +152,8 @@ static void run_seed(struct loop *loop, uint64_t seed)
     fiber_sleep(3000000);
     for (size_t i = 0; i < ARRAY_LEN(actors); i += 2)
         if (!agrees(h, actors[i].vm))
-            test_fail(__FILE__, __LINE__, "seed %llu: the API says %s of a guest that is not", (unsigned long long)seed, power(h, actors[i].vm));
+            test_fail(__FILE__, __LINE__, "seed %llu: the API says %s of a guest that is not", (unsigned long long)seed,
+                power(h, actors[i].vm));
     house_restart_core(h);
     for (size_t i = 0; i < ARRAY_LEN(actors); i += 2) {
         CHECK(agrees(h, actors[i].vm));
