@@ -125,7 +125,7 @@ static struct err *iso_scan(void *sr, struct arena *a, struct storage_vdi **ret_
         for (size_t i = 0; i < w.vdis.len; i++)
             virtual += w.vdis.p[i].size;
         iso->virtual = virtual;
-        *ret_vdis = arena_dup(a, w.vdis.p, w.vdis.len * sizeof(*w.vdis.p) + 1);
+        *ret_vdis = arena_dup(a, w.vdis.p, w.vdis.len * sizeof(*w.vdis.p));
         *ret_n = w.vdis.len;
     }
     vec_done(&w.vdis);
