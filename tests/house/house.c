@@ -89,10 +89,11 @@ void house_restart_core(struct house *h)
 
 void house_open(struct house *h, struct loop *l)
 {
-    const char *dir = test_tmpdir_path();
+    static unsigned n_houses; /* each has folders of its own: an SR's folder belongs to it for good */
     struct gate_config config = gate_defaults;
 
     *h = (struct house){ .loop = l, .arena = arena_new() };
+    const char *dir = arena_printf(h->arena, "%s/%u", test_tmpdir_path(), n_houses++);
     CHECK_OK(store_open(l, NULL, NULL, &h->store));
     h->core_config = (struct core_config){ .product_version = "1.0",
         .address = "127.0.0.1",
