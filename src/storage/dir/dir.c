@@ -210,7 +210,8 @@ static struct err *scan_one(struct walk *w, const char *name)
         return NULL;
     AUTO(fd_drop) int fd = openat(w->d->fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     if (fd < 0)
-        return errno == ENOENT ? NULL : sr_failure_errno(SR_VDI_UNAVAILABLE, errno, "Cannot open %s", name);
+        return errno == ENOENT || errno == ELOOP ? NULL
+                                                 : sr_failure_errno(SR_VDI_UNAVAILABLE, errno, "Cannot open %s", name);
     struct err *e = describe(w->d, w->a, fd, uuid, format, &v);
     if (e) {
         err_ignore(e, "a file that is no image of ours is not shown");
@@ -468,6 +469,11 @@ static struct err *dir_vdi_create(void *sr, struct arena *a, const struct sr_new
 
     if (!uuid_valid(v->uuid))
         return sr_failure(SR_VDI_CREATE, "%s is no uuid", v->uuid);
+    for (size_t i = 0; i < ARRAY_LEN(formats); i++) {
+        image_name("", v->uuid, formats[i], to);
+        if (faccessat(d->fd, to, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+            return sr_failure(SR_VDI_CREATE, "The VDI exists already: %s", v->uuid);
+    }
     TRY(round_size(v->size, &size));
     image_name(NEW, v->uuid, format, from);
     image_name("", v->uuid, format, to);
