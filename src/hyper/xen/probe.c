@@ -4,6 +4,7 @@
  * root. tools/xen-bed runs it; nothing of the product does.
  *
  *     xen-probe FOLDER CPUPOOL STUB [KERNEL INITRD]
+ *     xen-probe FOLDER      only ends what a killed one left behind
  *
  * STUB is the guest of tools/xen-bed/guest; KERNEL and INITRD a Linux that
  * shuts down when asked. Exit code 0: everything was as promised.
@@ -23,7 +24,7 @@
 #define PATIENCE_US (60 * 1000000ULL) /* the host is emulated */
 
 struct probe {
-    char **args; /* FOLDER CPUPOOL STUB [KERNEL INITRD] */
+    char **args; /* FOLDER CPUPOOL STUB [KERNEL INITRD], NULL */
     struct loop *loop;
     struct hyper_env env;
     struct waitq change;
@@ -131,6 +132,7 @@ static struct hyper_guest *start(struct probe *p, const char *kernel, const char
     struct hyper_guest *g = NULL;
 
     printf("-- %s\n", cmdline);
+    p->n_states = p->n_resets = 0;
     return check_ok(p, try_start(p, kernel, initrd, cmdline, &g), "start") ? g : NULL;
 }
 
@@ -175,6 +177,7 @@ static void life(struct probe *p)
         return;
     }
     check_power(p, g, HYPER_RUNNING, "attached");
+    check_code(p, ops->request_shutdown(g), "VM_LACKS_FEATURE", "asking a guest that cannot hear");
     check_code(p, ops->disk_add(g, &(struct vm_disk){ 0 }), "NOT_IMPLEMENTED", "a disk");
     check_ok(p, ops->reset(g), "reset");
     check_power(p, g, HYPER_RUNNING, "after reset");
@@ -207,7 +210,7 @@ static void reboots(struct probe *p)
     check_ok(p, ops->unpause(g), "reboot");
     while (!e && p->n_resets < 2 && waitq_wait(&p->change, deadline))
         e = ops->query(g, &power, &pid);
-    check_ok(p, e, "query while it reboots");
+    check_ok(p, e, "asked while it reboots");
     check(p, p->n_resets >= 2, "reboot: told of %u resets", p->n_resets);
     end(p, &g);
 }
@@ -215,33 +218,61 @@ static void reboots(struct probe *p)
 static void linux_shuts_down(struct probe *p)
 {
     struct hyper_guest *g = start(p, p->args[3], p->args[4], "console=hvc0 quiet");
+    uint64_t deadline = clock_now(p->loop) + PATIENCE_US;
+    struct err *e = NULL;
 
     if (!g)
         return;
     check_ok(p, ops->unpause(g), "Linux");
-    fiber_sleep(25 * 1000000); /* it has no other way to tell that it is up: no console yet */
-    check_ok(p, ops->request_shutdown(g), "ask it to shut down");
+    do { /* its kernel tells when it would listen */
+        err_free(e);
+        fiber_sleep(1000000);
+        e = ops->request_shutdown(g);
+    } while (err_is(e, "VM_LACKS_FEATURE") && clock_now(p->loop) < deadline);
+    check_ok(p, e, "ask it to shut down");
     await_power(p, g, HYPER_OFF, "shutdown");
     end(p, &g);
+}
+
+static void end_leftover(struct probe *p)
+{
+    struct hyper_guest *g = NULL;
+    const char *reason = "";
+
+    if (!check_ok(p, ops->attach(&p->env, &g, &reason), "attach after a kill"))
+        return;
+    check(p, true, "left behind: %s", g ? "a guest" : reason[0] ? "its files" : "nothing");
+    if (g)
+        end(p, &g);
+    check_no_guest(p, "after that");
+}
+
+static void try_everything(struct probe *p)
+{
+    struct hyper_guest *g = NULL;
+
+    check_no_guest(p, "before the first start");
+    life(p);
+    acts(p, "off", HYPER_OFF);
+    acts(p, "crash", HYPER_CRASHED);
+    reboots(p);
+    check_code(p, try_start(p, "/proc/cpuinfo", NULL, "", &g), "INTERNAL_ERROR", "what is no kernel");
+    hyper_guest_drop(&g);
+    check_no_guest(p, "after a failed start");
+    if (p->args[3])
+        linux_shuts_down(p);
 }
 
 static void probe_main(void *arg)
 {
     struct probe *p = arg;
     struct hyper_info info = { 0 };
-    struct hyper_guest *g = NULL;
 
-    if (check_ok(p, ops->probe(&info), "probe")) {
+    if (!p->args[1]) {
+        end_leftover(p);
+    } else if (check_ok(p, ops->probe(&info), "probe")) {
         check(p, true, "Xen %s, %s %s", info.version, info.accelerator, info.detail);
-        check_no_guest(p, "before the first start");
-        life(p);
-        acts(p, "off", HYPER_OFF);
-        acts(p, "crash", HYPER_CRASHED);
-        reboots(p);
-        check_code(p, try_start(p, "/proc/cpuinfo", NULL, "", &g), "INTERNAL_ERROR", "what is no kernel");
-        check_no_guest(p, "after a failed start");
-        if (p->args[3])
-            linux_shuts_down(p);
+        try_everything(p);
     }
     loop_stop(p->loop);
 }
@@ -252,8 +283,8 @@ int main(int argc, char **argv)
     struct probe p = { .args = argv + 1 };
     struct err *e;
 
-    if (argc != 4 && argc != 6) {
-        fprintf(stderr, "usage: xen-probe FOLDER CPUPOOL STUB [KERNEL INITRD]\n");
+    if (argc != 2 && argc != 4 && argc != 6) {
+        fprintf(stderr, "usage: xen-probe FOLDER [CPUPOOL STUB [KERNEL INITRD]]\n");
         return 2;
     }
     e = loop_new(&loop);

@@ -15,8 +15,9 @@
  *
  * VM.platform, key "cpupool": the CPU pool that the guest runs in.
  *
- * libxl blocks, so each call is one job on a thread. It cannot be cut short;
- * a start that was interrupted is undone when libxl returns. libxl starts
- * children of its own: the process must not block SIGCHLD.
+ * libxl blocks, so each call is one job on a thread. It cannot be cut short: an
+ * interrupted start is undone when libxl returns. Any end of a domain on the
+ * host is told as HYPER_EV_STATE; a guest's own reboot is carried out by the
+ * query() that finds it. libxl starts children: do not block SIGCHLD.
  */
 extern const struct hyper_ops hyper_xen;
