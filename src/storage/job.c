@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "gen/errors.h"
+#include "storage/nbd.h"
 #include "storage/tool.h"
 
 #define JOBS_MAX 1024
@@ -19,6 +20,7 @@
 
 struct jobs {
     struct loop *loop;
+    int state_fd; /* borrowed */
     struct map *by_id;
 };
 
@@ -29,7 +31,8 @@ struct job {
     char *uuid;            /* owned: the disk that is written, or exported */
     struct sr_image image; /* of it */
     struct tool tool;
-    int stream, pipe; /* our ends; -1: none */
+    struct tool server; /* of the image, for nbdcopy */
+    int stream, pipe;   /* our ends; -1: none */
     uint64_t total, moved;
     bool cancelled, finished;
     struct err *error; /* owned */
@@ -43,6 +46,7 @@ static void job_free(struct job *job)
     if (!job)
         return;
     tool_done(&job->tool);
+    tool_done(&job->server);
     sr_image_done(&job->image);
     fd_drop(&job->stream);
     fd_drop(&job->pipe);
@@ -53,11 +57,12 @@ static void job_free(struct job *job)
     free(job);
 }
 
-struct jobs *jobs_new(struct loop *l)
+struct jobs *jobs_new(struct loop *l, int state_fd)
 {
     struct jobs *j = mem_new(struct jobs);
 
     j->loop = l;
+    j->state_fd = state_fd;
     j->by_id = map_new();
     return j;
 }
@@ -107,6 +112,7 @@ static struct err *job_new(struct jobs *j, const char *id, struct disk disk, str
     job->uuid = mem_strdup(disk.uuid);
     job->image = SR_IMAGE_NONE;
     job->tool = TOOL_NONE;
+    job->server = TOOL_NONE;
     job->stream = job->pipe = -1;
     waitq_init(&job->ended);
     map_put(j->by_id, id, job);
@@ -257,12 +263,50 @@ static struct err *pipe_open(struct job *job, bool program_writes, int *ret_prog
     return fd_set_nonblock(job->pipe, true);
 }
 
+/* The end of both programs; the one without its client would wait for ever. */
+static struct err *wait_tools(struct job *job)
+{
+    struct err *e = tool_wait(&job->tool);
+
+    if (job->server.pid <= 0)
+        return e;
+    if (e)
+        tool_kill(&job->server);
+    return err_first(e, tool_wait(&job->server));
+}
+
+/* nbdcopy between the image and `stdio`, its standard input or output. */
+static struct err *nbdcopy_start(struct job *job, bool export, int stdio)
+{
+    AUTO(fd_drop) int socket = -1;
+    const char *const uri = "nbd+unix:///?socket=/proc/self/fd/10";
+    const char *const argv[] = { "/usr/bin/nbdcopy", "--flush", "--", export ? uri : "-", export ? "-" : uri, NULL };
+
+    if (job->owner->state_fd < 0)
+        return err_internal("no folder for the sockets of copies");
+    TRY(nbd_start(&job->server, &job->image, export, job->owner->state_fd, &socket));
+    const struct proc_fd fds[] = { { stdio, export ? STDOUT_FILENO : STDIN_FILENO }, { socket, TOOL_IMAGE } };
+    return tool_start(&job->tool, argv, fds, ARRAY_LEN(fds));
+}
+
+/* A raw image is its own bytes. */
+static struct err *cat_start(struct job *job, int out)
+{
+    const char *const argv[] = { "/usr/bin/cat", NULL };
+    struct proc_fd fds[3] = { { out, STDOUT_FILENO }, { job->image.fd, STDIN_FILENO } };
+    size_t n = 2;
+
+    if (job->image.lease >= 0)
+        fds[n++] = (struct proc_fd){ job->image.lease, TOOL_IMAGE };
+    return tool_start(&job->tool, argv, fds, n);
+}
+
 static struct err *export_stream(struct job *job)
 {
     struct err *e = relay(job, job->pipe, job->stream, job->total);
 
     fd_drop(&job->pipe); /* what is beyond the disk's size nobody wants */
-    struct err *tool_err = tool_wait(&job->tool);
+    struct err *tool_err = wait_tools(job);
     if (job->moved == job->total) {
         err_ignore(tool_err, "all there is to tell went out");
         return e;
@@ -283,21 +327,14 @@ static struct err *export_start(struct job *job, int *ret_stream)
 {
     struct disk from = { job->sr, job->uuid };
     AUTO(fd_drop) int program = -1;
-    struct proc_fd fds[3];
-    size_t n = 0;
 
     TRY(open_disk(from, true, "copy", &job->image));
     job->total = job->image.size;
     TRY(pipe_open(job, true, &program));
-    bool raw = cstr_eq(job->image.format, "raw");
-    const char *const cat[] = { "/usr/bin/cat", NULL };
-    const char *const nbd[] = { "/usr/bin/nbdcopy", "--", "[", "/usr/bin/qemu-nbd", "-r", "-f", job->image.format,
-        "/proc/self/fd/10", "]", "-", NULL };
-    fds[n++] = (struct proc_fd){ program, STDOUT_FILENO };
-    fds[n++] = (struct proc_fd){ job->image.fd, raw ? STDIN_FILENO : TOOL_IMAGE };
-    if (job->image.lease >= 0)
-        fds[n++] = (struct proc_fd){ job->image.lease, TOOL_IMAGE + 1 };
-    TRY(tool_start(&job->tool, raw ? cat : nbd, fds, n));
+    if (cstr_eq(job->image.format, "raw"))
+        TRY(cat_start(job, program));
+    else
+        TRY(nbdcopy_start(job, true, program));
     return stream_open(job, ret_stream);
 }
 
@@ -341,7 +378,7 @@ static struct err *import_stream(struct job *job)
     if (!e && job->moved == job->total)
         e = expect_end(job);
     fd_drop(&job->pipe);
-    struct err *tool_err = tool_wait(&job->tool);
+    struct err *tool_err = wait_tools(job);
     if (tool_err && e && err_errno_get(e) == EPIPE) { /* the program's end, of which it tells the reason itself */
         err_ignore(e, "a consequence");
         e = NULL;
@@ -369,11 +406,7 @@ static struct err *import_start(struct job *job, int *ret_stream)
     job->total = job->image.size;
     TRY(mark(job, true));
     TRY(pipe_open(job, false, &program));
-    const char *const argv[] = { "/usr/bin/nbdcopy", "--flush", "--", "-", "[", "/usr/bin/qemu-nbd", "-f",
-        job->image.format, "--discard=unmap", "--detect-zeroes=unmap", "/proc/self/fd/10", "]", NULL };
-    const struct proc_fd fds[] = { { program, STDIN_FILENO }, { job->image.fd, TOOL_IMAGE },
-        { job->image.lease, TOOL_IMAGE + 1 } };
-    TRY(tool_start(&job->tool, argv, fds, ARRAY_LEN(fds)));
+    TRY(nbdcopy_start(job, false, program));
     return stream_open(job, ret_stream);
 }
 
@@ -442,6 +475,7 @@ void job_cancel(struct jobs *j, const char *id)
         return;
     job->cancelled = true;
     tool_kill(&job->tool);
+    tool_kill(&job->server);
     if (job->stream >= 0)
         shutdown(job->stream, SHUT_RDWR); /* wakes the relay */
 }

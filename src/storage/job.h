@@ -10,7 +10,8 @@
  */
 struct jobs;
 
-struct jobs *jobs_new(struct loop *l);
+/* state_fd: a folder for what lasts a moment; borrowed. */
+struct jobs *jobs_new(struct loop *l, int state_fd);
 void jobs_free(struct jobs *j); /* no job may be under way */
 DEFINE_DROP(jobs)
 

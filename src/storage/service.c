@@ -356,7 +356,7 @@ struct storage_service *storage_service_new(struct loop *l, const struct sr_driv
     s->drivers = drivers;
     s->state_fd = state_fd;
     s->srs = map_new();
-    s->jobs = jobs_new(l);
+    s->jobs = jobs_new(l, state_fd);
     return s;
 }
 

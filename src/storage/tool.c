@@ -14,13 +14,35 @@
 
 #define TEXT_MAX 512
 
-/* No core dumps: they would hold what is on somebody's disk. */
+#define LISTEN_PID "LISTEN_PID="
+
+/* What the child sees; made in the parent, completed in the child, which alone knows its pid. */
+struct child_env {
+    const char *vars[5];
+    char pid[32];
+};
+
+/* Between fork and exec, so without printf. */
+static void pid_put(char *to, pid_t pid)
+{
+    char digits[12];
+    size_t n = 0;
+
+    for (; pid; pid /= 10)
+        digits[n++] = (char)('0' + pid % 10);
+    while (n)
+        *to++ = digits[--n];
+    *to = 0;
+}
+
+/* A group, to end all of it. No core dumps: they would hold what is on somebody's disk. */
 static int in_child(void *arg)
 {
     struct rlimit none = { 0, 0 };
+    struct child_env *env = arg;
 
-    (void)arg;
-    return setrlimit(RLIMIT_CORE, &none);
+    pid_put(env->pid + sizeof(LISTEN_PID) - 1, getpid());
+    return setpgid(0, 0) < 0 ? -1 : setrlimit(RLIMIT_CORE, &none);
 }
 
 static void on_exit_(void *arg, uint32_t events)
@@ -46,25 +68,40 @@ static struct err *memfd(const char *name, int *ret_fd)
 struct err *tool_start(struct tool *t, const char *const *argv, const struct proc_fd *fds, size_t n_fds)
 {
     struct proc_fd all[16];
+    AUTO(fd_drop) int theirs = -1;
     bool has_output = false;
-    pid_t pid;
+    struct child_env env = { .vars = { "PATH=/usr/bin:/bin", "LANG=C.UTF-8" }, .pid = LISTEN_PID };
+    int alive[2];
 
-    if (n_fds + 2 > ARRAY_LEN(all))
+    if (n_fds + 3 > ARRAY_LEN(all))
         return err_internal("too many descriptors for %s", argv[0]);
     for (size_t i = 0; i < n_fds; i++) {
         all[i] = fds[i];
         has_output = has_output || fds[i].target == STDOUT_FILENO;
     }
+    if (pipe2(alive, O_CLOEXEC) < 0)
+        return err_errno(errno, "pipe");
+    t->alive = alive[0];
+    theirs = alive[1];
+    all[n_fds++] = (struct proc_fd){ theirs, TOOL_ALIVE };
     TRY(memfd("errors", &t->errors));
     all[n_fds++] = (struct proc_fd){ t->errors, STDERR_FILENO };
     if (!has_output) {
         TRY(memfd("output", &t->output));
         all[n_fds++] = (struct proc_fd){ t->output, STDOUT_FILENO };
     }
-    TRY(proc_spawn(
-        &(struct proc_spec){
-            .argv = argv, .fds = all, .n_fds = n_fds, .die_with_parent = SIGKILL, .in_child = in_child },
-        &pid, &t->pidfd));
+    if (t->listens) {
+        env.vars[2] = "LISTEN_FDS=1";
+        env.vars[3] = env.pid;
+    }
+    TRY(proc_spawn(&(struct proc_spec){ .argv = argv,
+                       .envp = env.vars,
+                       .fds = all,
+                       .n_fds = n_fds,
+                       .die_with_parent = SIGKILL,
+                       .in_child = in_child,
+                       .arg = &env },
+        &t->pid, &t->pidfd));
     waitq_init(&t->ended);
     t->watch = watch_new(fiber_loop(), t->pidfd, EPOLLIN, on_exit_, t);
     return NULL;
@@ -72,20 +109,28 @@ struct err *tool_start(struct tool *t, const char *const *argv, const struct pro
 
 void tool_kill(struct tool *t)
 {
-    t->killed = true;
-    if (t->pidfd >= 0 && !t->exited)
-        err_ignore(proc_kill(t->pidfd, SIGKILL), "it ended by itself");
+    if (t->pid > 0)
+        kill(-t->pid, SIGKILL);
+}
+
+/* Ends the whole group, reaps its leader, and waits until nobody of it holds a descriptor of ours. */
+static int reap(struct tool *t)
+{
+    int status = -1;
+
+    tool_kill(t);
+    proc_wait(t->pidfd, FOREVER, &status); /* short: it ended or was killed */
+    t->pid = 0;                            /* from here on the number may be somebody else's */
+    fiber_wait_fd(t->alive, EPOLLIN, FOREVER);
+    return status;
 }
 
 void tool_done(struct tool *t)
 {
-    if (t->pidfd >= 0 && !t->exited) {
-        int status;
-
-        tool_kill(t);
-        proc_wait(t->pidfd, FOREVER, &status); /* short: it was killed */
-    }
     watch_free(t->watch);
+    if (t->pid > 0)
+        reap(t);
+    fd_drop(&t->alive);
     fd_drop(&t->pidfd);
     fd_drop(&t->output);
     fd_drop(&t->errors);
@@ -124,8 +169,6 @@ static struct err *outcome(struct tool *t, int status)
 struct err *tool_wait(struct tool *t)
 {
     bool interrupted = false;
-    int status = -1;
-
     while (!t->exited) {
         if (waitq_wait(&t->ended, FOREVER) || t->exited)
             continue;
@@ -133,7 +176,7 @@ struct err *tool_wait(struct tool *t)
         fiber_interrupt_clear(); /* its end is near and must be seen */
         tool_kill(t);
     }
-    proc_wait(t->pidfd, FOREVER, &status);
+    int status = reap(t);
     if (!interrupted)
         return outcome(t, status);
     fiber_interrupt(fiber_self());
