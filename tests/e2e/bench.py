@@ -172,7 +172,7 @@ class Bench:
 
     def effect(self, message, ok, what=""):
         """What the message is for was seen through another call."""
-        self.check(ok, f"no effect of {message}{': ' + what if what else ''}")
+        self.check(ok, f"no effect of {message}{f': {short(what)}' if what != '' else ''}")
         self.record.effect(message, self.name)
 
     def proven(self, message, ok, what=""):

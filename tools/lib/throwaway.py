@@ -135,7 +135,7 @@ class Host:
         self.accounts, self.novnc = list(accounts), novnc  # (name, password, groups)
         self.state, self.run = self.folder / "state", self._run_folder()
         self.supervisor = None
-        self._clients = []
+        self._read_up_to = {}
 
     def _run_folder(self):
         # A Unix socket's path has 107 bytes: a deep folder gets its sockets elsewhere.
@@ -246,6 +246,17 @@ log_level = {self.log_level}
             except OSError:
                 continue
             text += [f"  {log.name}: {line}" for line in tail]
+        return "\n".join(text)
+
+    def news(self, lines=25):
+        """What the logs say that they had not said at the last call."""
+        text = []
+        for log in [self.folder / "supervisor.log", *sorted((self.state / "log").glob("*.log"))]:
+            with open(log, errors="replace") as f:
+                f.seek(self._read_up_to.get(log, 0))
+                fresh = f.read().splitlines()
+                self._read_up_to[log] = f.tell()
+            text += [f"  {log.name}: {line}" for line in fresh[-lines:]]
         return "\n".join(text)
 
     def stop_daemons(self, how=signal.SIGTERM, timeout=25):

@@ -21,7 +21,7 @@ import xmlrpc.client
 
 NULL = "OpaqueRef:NULL"
 WITHOUT_SESSION = {"session.login_with_password", "session.slave_login", "session.slave_local_login",
-                   "session.slave_local_login_with_password", "host.is_in_emergency_mode",
+                   "session.slave_local_login_with_password",
                    "system.listMethods", "system.getServerVersion"}
 
 
@@ -158,7 +158,7 @@ class Client:
     def __init__(self, url, protocol="json2", timeout=90, path=None, observer=None):
         self.url, self.protocol, self.timeout = url.rstrip("/"), protocol, timeout
         self.path = path or self.PATHS[protocol]
-        self.session = None
+        self.session_ref = None
         self.observer = observer  # called with (method, error code or None) after each call
         self._local = threading.local()
 
@@ -172,16 +172,16 @@ class Client:
         args = dict(url=self.url, protocol=self.protocol, timeout=self.timeout, observer=self.observer)
         args.update(other)
         c = Client(**args)
-        c.session = self.session
+        c.session_ref = self.session_ref
         return c
 
     def login(self, user, password, *more):
-        self.session = self.call("session.login_with_password", user, password, *more)
+        self.session_ref = self.call("session.login_with_password", user, password, *more)
         return self
 
     def logout(self):
         self.call("session.logout")
-        self.session = None
+        self.session_ref = None
 
     def close(self):
         connection = getattr(self._local, "connection", None)
@@ -193,7 +193,7 @@ class Client:
         bare = method.removeprefix("Async.")
         args = list(params)
         if bare not in WITHOUT_SESSION and not bare.startswith("system."):
-            args.insert(0, self.session or "")
+            args.insert(0, self.session_ref or "")
         code = "?"
         try:
             result = self.raw(method, args)
@@ -258,7 +258,7 @@ class Client:
     def handler(self, method, path, query=(), body=None, headers=None, timeout=None):
         """One request to a handler on a connection of its own; (status, headers, body bytes). body may be a file."""
         q = dict(query)
-        q.setdefault("session_id", self.session or "")
+        q.setdefault("session_id", self.session_ref or "")
         c = _Connection(self.url, timeout or self.timeout)
         try:
             c.request(method, f"{path}?{urllib.parse.urlencode(q)}", body, headers or {})

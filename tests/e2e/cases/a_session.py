@@ -11,8 +11,8 @@ from cases_shared import make_subjects as subjects
 def two_and_four_login_parameters_both_do(t):
     for more in ([], ["1.1"], ["1.1", "e2e tests"]):
         x = t.bare().login("root", t.host.password, *more)
-        t.check(re.fullmatch(r"OpaqueRef:[0-9a-f-]{36}", x.session), f"a session is a reference: {x.session}")
-        r = x.call("session.get_record", x.session)
+        t.check(re.fullmatch(r"OpaqueRef:[0-9a-f-]{36}", x.session_ref), f"a session is a reference: {x.session_ref}")
+        r = x.call("session.get_record", x.session_ref)
         t.effect("session.login_with_password", r["this_host"] == t.the_host() and r["is_local_superuser"] is True)
         if len(more) == 2:
             t.equal(r["originator"], "e2e tests")
@@ -36,14 +36,14 @@ def a_user_who_is_no_subject_is_not_let_in(t):
 @case
 def a_session_ends_with_its_logout(t):
     x = t.client()
-    old = x.session
+    old = x.session_ref
     x.pool.get_all()
     x.call("session.logout")
     t.equal(t.fails("SESSION_INVALID", x.call, "pool.get_all"), [old])
     t.effect("session.logout", True)
     t.fails("SESSION_INVALID", x.call, "session.logout")
     y = t.bare()
-    y.session = "OpaqueRef:no-such-session"
+    y.session_ref = "OpaqueRef:no-such-session"
     t.equal(t.fails("SESSION_INVALID", y.call, "VM.get_all"), ["OpaqueRef:no-such-session"])
 
 
@@ -91,7 +91,7 @@ def each_of_the_six_roles_may_do_what_it_may(t):
     for i, role in enumerate(ROLES):
         user = f"t-{role}"
         x = t.client(user, PASSWORD[user])
-        r = x.call("session.get_record", x.session)
+        r = x.call("session.get_record", x.session_ref)
         t.equal((r["auth_user_sid"], r["is_local_superuser"]), (f"u:{user}", False), role)
         for k, (least, message, args) in enumerate(LADDER):
             if i <= k:
@@ -119,7 +119,7 @@ def guarded_keys_of_a_map_are_open_to_weaker_roles(t):
 def only_superusers_reach_local_root_messages_and_nobody_pool_internal_ones(t):
     subjects(t)
     x = t.client("t-pool-admin", PASSWORD["t-pool-admin"])
-    t.fails("RBAC_PERMISSION_DENIED", x.host.local_management_reconfigure, "eth0")
+    t.fails("RBAC_PERMISSION_DENIED", x.VDI.set_managed, NULL, True)
 
 
 @case

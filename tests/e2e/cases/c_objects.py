@@ -47,7 +47,8 @@ def default_templates_are_those_of_the_table(t):
 
 @case
 def records_have_every_field_of_the_model_with_its_type(t):
-    for cls in model.load()["get_all_classes"]:
+    removed = {c["name"] for c in model.load()["classes"] if c.get("state") == "removed"}
+    for cls in set(model.load()["get_all_classes"]) - removed:
         for ref, record in t.x.call(f"{cls}.get_all_records").items():
             t.equal(sorted(record), sorted(model.fields(cls)), f"fields of {cls}")
             for name, kind in model.fields(cls).items():
@@ -167,11 +168,9 @@ def generic_create_and_destroy_work_where_the_model_says_so(t):
     t.fails("MESSAGE_PARAMETER_COUNT_MISMATCH", x.secret.introduce)
     x.secret.destroy(other)
     appliance = x.VM_appliance.create({"name_label": "a", "name_description": "b"})
-    vm = t.vm()
-    x.VM.set_appliance(vm, appliance)
-    t.equal(x.VM_appliance.get_VMs(appliance), [vm])
+    t.equal((x.VM_appliance.get_by_name_label("a"), x.VM_appliance.get_VMs(appliance)), ([appliance], []))
     x.VM_appliance.destroy(appliance)
-    t.equal(x.VM.get_appliance(vm), NULL)
+    t.equal(x.VM_appliance.get_all(), [])
 
 
 @case
@@ -238,8 +237,8 @@ def the_host_tells_its_time_and_memory(t):
         t.proven("host.get_management_interface", x.PIF.get_management(pif) and x.PIF.get_host(pif) == h)
     for m in ("get_servertime", "get_server_localtime", "compute_free_memory", "compute_memory_overhead", "get_management_interface"):
         t.fails("HANDLE_INVALID", getattr(x.host, m), "OpaqueRef:no")
-    t.proven("host.is_in_emergency_mode", t.bare().host.is_in_emergency_mode() is False and x.host.get_enabled(h) in (True, False))
-    t.fails("MESSAGE_PARAMETER_COUNT_MISMATCH", t.bare().host.is_in_emergency_mode, 1, 2)
+    t.proven("host.is_in_emergency_mode", x.host.is_in_emergency_mode() is False and x.host.get_enabled(h) in (True, False))
+    t.fails("MESSAGE_PARAMETER_COUNT_MISMATCH", x.host.is_in_emergency_mode, 1)
 
 
 @case
@@ -287,7 +286,9 @@ def networks_have_purposes_and_go_when_unused(t):
     t.fails("HANDLE_INVALID", x.network.remove_purpose, "OpaqueRef:no", "nbd")
     vm = t.vm()
     vif = t.vif(vm, n)
+    x.VM.start(vm, False, False)
     t.fails("NETWORK_CONTAINS_VIF", x.network.destroy, n)
+    x.VM.hard_shutdown(vm)
     x.VIF.destroy(vif)
     x.network.destroy(n)
     x.network.destroy(other)

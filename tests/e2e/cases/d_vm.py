@@ -208,6 +208,8 @@ def memory_and_vcpus_keep_their_order(t):
     t.effect("VM.set_VCPUs_at_startup", int(x.VM.get_VCPUs_at_startup(vm)) == 2)
     t.fails("INVALID_VALUE", x.VM.set_VCPUs_max, vm, 0)
     t.fails("INVALID_VALUE", x.VM.set_VCPUs_at_startup, vm, 5)
+    x.VM.set_VCPUs_at_startup(vm, 1)
+    x.VM.set_VCPUs_max(vm, 1)
     x.VM.start(vm, False, False)
     t.fails("VM_BAD_POWER_STATE", x.VM.set_VCPUs_max, vm, 8)
     t.fails("VM_BAD_POWER_STATE", x.VM.set_memory_limits, vm, m[0], m[1], m[1], m[1])

@@ -89,7 +89,7 @@ def transfers_need_a_session_and_a_disk(t):
 def an_upload_that_is_cut_fails_its_task(t):
     x, vdi = t.x, t.vdi(4 * MIB)
     task = x.task.create("cut", "")
-    q = urllib.parse.urlencode({"vdi": vdi, "format": "raw", "session_id": x.session, "task_id": task})
+    q = urllib.parse.urlencode({"vdi": vdi, "format": "raw", "session_id": x.session_ref, "task_id": task})
     with open_socket(t.host.url) as s:
         s.sendall(f"PUT /import_raw_vdi?{q} HTTP/1.1\r\nHost: t\r\nContent-Length: {4 * MIB}\r\n\r\n".encode() + bytes(MIB))
     t.eventually(lambda: x.task.get_status(task) != "pending", "the task ends")

@@ -12,7 +12,7 @@ def target(t, vm):
     location = t.x.console.get_location(console)
     u = urllib.parse.urlsplit(location)
     t.check(u.scheme == "https" and u.path == "/console" and "=" in u.query, location)
-    return f"/console?{u.query}&session_id={t.x.session}", console
+    return f"/console?{u.query}&session_id={t.x.session_ref}", console
 
 
 def read_exactly(s, n):
@@ -73,7 +73,7 @@ def a_websocket_carries_the_same(t):
         key = base64.b64encode(os.urandom(16)).decode()
         s.sendall((f"GET {path.split('&session_id')[0]} HTTP/1.1\r\nHost: t\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                    f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: binary\r\n"
-                   f"Cookie: session_id={t.x.session}\r\n\r\n").encode())
+                   f"Cookie: session_id={t.x.session_ref}\r\n\r\n").encode())
         head = read_head(s)
         t.check(head.startswith("HTTP/1.1 101"), head)
         accept = base64.b64encode(hashlib.sha1((key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11").encode()).digest()).decode()
@@ -110,12 +110,12 @@ def consoles_refuse_as_documented(t):
             s.sendall(f"CONNECT {path} HTTP/1.0\r\n\r\n".encode())
             return int(read_head(s).split()[1])
     t.equal(status(path.split("&session_id")[0]), 401)
-    t.equal(status(f"/console?session_id={x.session}"), 500)
-    t.equal(status(f"/console?ref=OpaqueRef:no&session_id={x.session}"), 500)
-    t.equal(status(f"/console?ref={vm}&session_id={x.session}"), 200, "by the VM's reference")
-    t.equal(status(f"/console?uuid={x.VM.get_uuid(vm)}&session_id={x.session}"), 200, "by the VM's uuid")
+    t.equal(status(f"/console?session_id={x.session_ref}"), 500)
+    t.equal(status(f"/console?ref=OpaqueRef:no&session_id={x.session_ref}"), 500)
+    t.equal(status(f"/console?ref={vm}&session_id={x.session_ref}"), 200, "by the VM's reference")
+    t.equal(status(f"/console?uuid={x.VM.get_uuid(vm)}&session_id={x.session_ref}"), 200, "by the VM's uuid")
     x.VM.hard_shutdown(vm)
-    t.equal(status(f"/console?ref={vm}&session_id={x.session}"), 500, "not running")
+    t.equal(status(f"/console?ref={vm}&session_id={x.session_ref}"), 500, "not running")
     t.fails("HANDLE_INVALID", x.console.get_uuid, console)
 
 
@@ -128,7 +128,7 @@ def an_operator_may_use_consoles_and_a_reader_may_not(t):
     for user, expected in (("t-vm-operator", 200), ("t-read-only", 403)):
         y = t.client(user, PASSWORD[user])
         with open_socket(t.host.url) as s:
-            s.sendall(f"CONNECT /console?ref={vm}&session_id={y.session} HTTP/1.0\r\n\r\n".encode())
+            s.sendall(f"CONNECT /console?ref={vm}&session_id={y.session_ref} HTTP/1.0\r\n\r\n".encode())
             t.equal(int(read_head(s).split()[1]), expected, user)
 
 
