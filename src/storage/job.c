@@ -392,7 +392,7 @@ static void import_fiber(void *arg)
     struct job *job = arg;
     struct err *e = import_stream(job);
 
-    if (e)
+    if (e && !job->cancelled)
         log_warn("disk is half written", F("vdi", job->uuid), F("error", err_text(e)));
     finish(job, e);
 }
