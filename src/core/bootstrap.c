@@ -265,6 +265,12 @@ static void refresh_all(struct core *c)
     vec_done(&vms);
 }
 
+void core_attach_again(struct core *c)
+{
+    if (c->ready)
+        pbd_attach_again(c);
+}
+
 struct err *core_catch_up(struct core *c)
 {
     if (!c->ready)

@@ -4,6 +4,7 @@
 #include "base/map.h"
 #include "base/mem.h"
 #include "core/call.h"
+#include "core/event.h"
 #include "core/session.h"
 #include "core/task.h"
 
@@ -69,16 +70,27 @@ struct core *core_new(struct loop *l, struct store *store, const struct core_con
     return c;
 }
 
+static void free_values(struct map *m)
+{
+    const char *key;
+    void *v;
+
+    for (size_t it = 0; map_next(m, &it, &key, &v);)
+        free(v);
+    map_free(m);
+}
+
 void core_free(struct core *c)
 {
     if (!c)
         return;
+    store_off_change(c->store, store_changed, c);
     timer_free(c->gc);
-    map_free(c->principals);
-    map_free(c->tasks);
+    session_done(c);
+    task_done(c);
     map_free(c->streams);
-    map_free(c->registrations);
-    map_free(c->missed);
+    event_done(c);
+    free_values(c->missed);
     free(c->host_ref);
     free(c->pool_ref);
     free(c);

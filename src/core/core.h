@@ -45,5 +45,8 @@ void core_mount(struct core *c, struct ipc_peer *gate);
 /* After the host service came back: what runs now? Does nothing before core_start() is done. [waits] */
 struct err *core_catch_up(struct core *c) MUST_CHECK;
 
+/* After the storage service came back: it is told which SRs are connected. [waits] */
+void core_attach_again(struct core *c);
+
 /* Serves what guests did by themselves on the host's connection (service vmevents). */
 void core_mount_events(struct core *c, struct ipc_peer *host);

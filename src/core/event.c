@@ -7,7 +7,7 @@
 #include <string.h>
 #include "base/map.h"
 #include "base/mem.h"
-#include "core/call.h"
+#include "core/event.h"
 #include "core/implicit.h"
 #include "core/task.h"
 
@@ -332,6 +332,19 @@ static struct err *event_get_current_id(struct call *c, const struct event_get_c
     (void)a;
     *ret = value_int((int64_t)store_gen(c->core->store));
     return NULL;
+}
+
+void event_done(struct core *c)
+{
+    const char *session;
+    void *v;
+
+    for (size_t it = 0; map_next(c->registrations, &it, &session, &v);) {
+        struct registration *r = v;
+        free(r->block);
+        free(r);
+    }
+    map_free(c->registrations);
 }
 
 void event_register(struct api_handlers *h)

@@ -93,6 +93,16 @@ void session_end(struct core *c, const char *ref)
     waitq_wake_all(&c->changed); /* its blocked event calls end with SESSION_INVALID */
 }
 
+void session_done(struct core *c)
+{
+    const char *ref;
+    void *v;
+
+    for (size_t it = 0; map_next(c->principals, &it, &ref, &v);)
+        free(v);
+    map_free(c->principals);
+}
+
 /* Limits: the least recently active sessions beyond them end. */
 
 struct aged {

@@ -8,3 +8,4 @@ struct err *session_login(struct core *c, struct arena *a, const char *user, con
     const char *originator, bool local, const char **ret_ref) MUST_CHECK;
 void session_end(struct core *c, const char *ref);
 void session_collect(struct core *c);
+void session_done(struct core *c); /* frees what is known beside the rows */

@@ -85,7 +85,7 @@ static const char *status_of(const struct err *e)
 void task_finish(struct core *c, const char *ref, const char *result_xml, struct err *e)
 {
     AUTO(arena_drop) struct arena *a = arena_new();
-    AUTO(err_drop) struct err *owned = e;
+    AUTO(err_drop) struct err *owned UNUSED = e;
     size_t n = e ? err_n_params(e) + 1 : 0;
     struct value *info = arena_new_array(a, n + 1, struct value);
 
@@ -138,6 +138,20 @@ void task_run_end(struct core *c, const char *ref)
 
     if (info)
         info->fiber = NULL;
+}
+
+void task_done(struct core *c)
+{
+    const char *ref;
+    void *v;
+
+    for (size_t it = 0; map_next(c->tasks, &it, &ref, &v);) {
+        struct task_info *info = v;
+        free(info->owner);
+        free(info->session);
+        free(info);
+    }
+    map_free(c->tasks);
 }
 
 bool task_of_session(const struct core *c, const char *session)

@@ -91,6 +91,15 @@ void store_on_change(struct store *s, loop_fn *fn, void *arg)
     vec_push(&s->on_change, ((struct on_change){ fn, arg }));
 }
 
+void store_off_change(struct store *s, loop_fn *fn, void *arg)
+{
+    for (size_t i = 0; i < s->on_change.len; i++)
+        if (s->on_change.p[i].fn == fn && s->on_change.p[i].arg == arg) {
+            vec_remove_swap(&s->on_change, i);
+            return;
+        }
+}
+
 static void tell_row(const struct row *r, uint64_t since, change_fn *fn, void *arg)
 {
     bool was_away = r->gone && r->gone <= since && since < r->back;

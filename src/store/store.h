@@ -90,8 +90,8 @@ struct value tx_get(struct tx *t, struct arena *a, const char *ref, const struct
 bool tx_exists(struct tx *t, const char *ref);
 
 /* A second row with a uuid or ref: DB_UNIQUENESS_CONSTRAINT_VIOLATION. */
-/* Applies and returns the generation to wait for (ret_gen may be NULL). Frees the transaction. Unknown refs in set/destroy: HANDLE_INVALID,
- * nothing applied. */
+/* Applies and returns the generation to wait for (ret_gen may be NULL). Frees the transaction. Unknown refs in
+ * set/destroy: HANDLE_INVALID, nothing applied. */
 struct err *tx_apply(struct tx *t, uint64_t *ret_gen) MUST_CHECK;
 /* tx_apply() + wait until durable. Frees the transaction. [waits] */
 struct err *tx_commit(struct tx *t) MUST_CHECK;
@@ -119,7 +119,8 @@ typedef void change_fn(void *arg, const struct change_info *c);
 void store_changes(const struct store *s, uint64_t since, change_fn *fn, void *arg);
 
 /* Called after every applied transaction (and roll-back), in the loop: wake whoever waits for events. */
-void store_on_change(struct store *s, loop_fn *fn, void *arg); /* fn only wakes others: it may not use the store */
+void store_on_change(struct store *s, loop_fn *fn, void *arg);  /* fn only wakes others: it may not use the store */
+void store_off_change(struct store *s, loop_fn *fn, void *arg); /* before what arg points to ends */
 
 /* Statistics for tests and benchmarks. */
 struct store_stats {

@@ -59,9 +59,19 @@ static void host_down(void *ctx, struct ipc_peer *p)
     core_set_host(d->core, NULL);
 }
 
+static void attach_again(void *arg)
+{
+    struct daemon *d = arg;
+
+    core_attach_again(d->core);
+}
+
 static void storage_up(void *ctx, struct ipc_peer *p)
 {
-    core_set_storage(((struct daemon *)ctx)->core, p);
+    struct daemon *d = ctx;
+
+    core_set_storage(d->core, p);
+    fiber_start(d->loop, "attach again", attach_again, d);
 }
 
 static void storage_down(void *ctx, struct ipc_peer *p)
