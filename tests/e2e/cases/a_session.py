@@ -168,3 +168,14 @@ def sessions_of_a_subject_can_be_listed_and_ended(t):
     t.fails("SESSION_INVALID", y.pool.get_all)
     t.effect("session.logout_subject_identifier", "u:t-read-only" not in t.x.session.get_all_subject_identifiers())
     t.x.pool.get_all()
+
+
+@case
+def local_sessions_are_none_here_and_their_logout_says_so(t):
+    from bench import Failure
+    x = t.client()
+    try:
+        x.call("session.local_logout")
+        t.effect("session.local_logout", True)
+    except Failure as e:
+        t.check(e.code in ("NOT_IMPLEMENTED", "SESSION_INVALID"), e)

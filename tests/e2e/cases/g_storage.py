@@ -144,3 +144,113 @@ def storage_repositories_are_plugged_and_scanned(t):
     t.effect("PBD.plug", x.PBD.get_currently_attached(pbd) is True)
     for m in ("plug", "unplug"):
         t.fails("HANDLE_INVALID", getattr(x.PBD, m), "OpaqueRef:no")
+
+
+def folder(t, name):
+    path = t.host.folder / name
+    path.mkdir(exist_ok=True)
+    path.chmod(0o777)
+    return str(path)
+
+
+@case
+def repositories_are_created_forgotten_introduced_and_destroyed(t):
+    x, h = t.x, t.the_host()
+    types = x.SR.get_supported_types()
+    t.proven("SR.get_supported_types", set(types) == {r["type"] for r in x.SM.get_all_records().values()}, types)
+    t.fails("SESSION_INVALID", t.bare().SR.get_supported_types)
+    where = folder(t, "sr-one")
+    args = [h, {"location": where}, 0, "one", "first", "dir", "user", False, {}]
+    t.fails("SR_UNKNOWN_DRIVER", x.SR.create, *[a if a != "dir" else "no such driver" for a in args])
+    sr = x.SR.create(*args)
+    r = x.SR.get_record(sr)
+    t.effect("SR.create", r["name_label"] == "one" and r["physical_size"] > 0 and x.PBD.get_currently_attached(r["PBDs"][0]), r)
+    found = x.SR.probe(h, {"location": where}, "dir", {})
+    t.proven("SR.probe", r["uuid"] in found and found.lstrip().startswith("<?xml"), found)
+    t.fails("SR_UNKNOWN_DRIVER", x.SR.probe, h, {}, "no such driver", {})
+    x.SR.update(sr)
+    t.effect("SR.update", x.SR.get_physical_utilisation(sr) >= 0)
+    t.fails("HANDLE_INVALID", x.SR.update, NULL)
+    for name, value in (("name_label", "uno"), ("name_description", "primo"), ("shared", True), ("shared", False)):
+        x.call(f"SR.set_{name}", sr, value)
+        t.effect(f"SR.set_{name}", x.call(f"SR.get_{name}", sr) == value)
+        t.fails("HANDLE_INVALID", x.call, f"SR.set_{name}", NULL, value)
+    for name in ("physical_size", "physical_utilisation", "virtual_allocation"):
+        x.call(f"SR.set_{name}", sr, 1 << 40)
+        t.effect(f"SR.set_{name}", x.call(f"SR.get_{name}", sr) == 1 << 40)
+        t.fails("HANDLE_INVALID", x.call, f"SR.set_{name}", NULL, 1)
+    vdi = x.VDI.create(dict(name_label="inside", name_description="", SR=sr, virtual_size=2 * MIB, type="user", sharable=False,
+                            read_only=False, other_config={}))
+    t.fails("SR_HAS_PBD", x.SR.forget, sr)
+    t.fails("SR_HAS_PBD", x.SR.destroy, sr)
+    (pbd,) = r["PBDs"]
+    t.fails("OPERATION_NOT_ALLOWED", x.PBD.set_device_config, pbd, {"location": where})
+    x.PBD.unplug(pbd)
+    t.fails("SR_NOT_EMPTY", x.SR.destroy, sr)
+    x.PBD.set_device_config(pbd, {"location": where, "note": "kept"})
+    t.effect("PBD.set_device_config", x.PBD.get_device_config(pbd) == {"location": where, "note": "kept"})
+    x.SR.forget(sr)
+    t.effect("SR.forget", sr not in x.SR.get_all() and vdi not in x.VDI.get_all() and pbd not in x.PBD.get_all())
+
+    t.fails("UUID_INVALID", x.SR.introduce, "no-uuid", "again", "", "dir", "user", False, {})
+    sr = x.SR.introduce(r["uuid"], "again", "", "DIR", "user", False, {})
+    t.effect("SR.introduce", x.SR.get_uuid(sr) == r["uuid"] and x.SR.get_type(sr) == "dir" and x.SR.get_PBDs(sr) == [])
+    t.fails("SR_UUID_EXISTS", x.SR.introduce, r["uuid"], "again", "", "dir", "user", False, {})
+    pbd = x.PBD.create({"host": h, "SR": sr, "device_config": {"location": where}, "other_config": {}})
+    t.fails("PBD_EXISTS", x.PBD.create, {"host": h, "SR": sr, "device_config": {"location": where}, "other_config": {}})
+    x.PBD.plug(pbd)
+    t.fails("OPERATION_NOT_ALLOWED", x.PBD.destroy, pbd)
+    x.SR.scan(sr)
+    (vdi,) = x.SR.get_VDIs(sr)
+    t.equal(x.VDI.get_name_label(vdi), "inside")
+    x.VDI.destroy(vdi)
+    x.PBD.unplug(pbd)
+    x.SR.destroy(sr)
+    t.effect("SR.destroy", sr not in x.SR.get_all())
+
+
+@case
+def disks_are_forgotten_introduced_cloned_and_updated(t):
+    x, sr, vdi = t.x, t.sr(), t.vdi(4 * MIB, "to forget")
+    r = x.VDI.get_record(vdi)
+    intro = lambda uuid: x.VDI.introduce(uuid, "back", "", sr, "user", False, False, {}, r["location"])
+    t.fails("LOCATION_NOT_UNIQUE", intro, r["uuid"])
+    x.VDI.forget(vdi)
+    t.effect("VDI.forget", vdi not in x.VDI.get_all())
+    t.fails("HANDLE_INVALID", x.VDI.forget, vdi)
+    t.fails("UUID_INVALID", intro, "no-uuid")
+    vdi = intro(r["uuid"])
+    t.on_end(t._quiet, "VDI.destroy", vdi)
+    t.effect("VDI.introduce", x.VDI.get_uuid(vdi) == r["uuid"] and x.VDI.get_virtual_size(vdi) == r["virtual_size"] and
+             x.VDI.get_name_label(vdi) == "back")
+    data = os.urandom(4 * MIB)
+    put(t, vdi, data)
+    x.VDI.update(vdi)
+    t.effect("VDI.update", x.VDI.get_physical_utilisation(vdi) >= 4 * MIB)
+    t.fails("HANDLE_INVALID", x.VDI.update, NULL)
+    new = x.VDI.clone(vdi)
+    t.on_end(t._quiet, "VDI.destroy", new)
+    t.effect("VDI.clone", get(t, new)[2] == data)
+    t.fails("HANDLE_INVALID", x.VDI.clone, NULL)
+    copy = x.VDI.copy(vdi, sr)
+    t.on_end(t._quiet, "VDI.destroy", copy)
+    t.effect("VDI.copy", get(t, copy)[2] == data)
+    small = t.vdi(MIB)
+    t.fails("VDI_TOO_SMALL", x.VDI.copy, vdi, NULL, NULL, small)
+    iso_sr = next(ref for ref, r in x.SR.get_all_records().items() if r["type"] == "iso")
+    t.fails(("SR_OPERATION_NOT_SUPPORTED", "OPERATION_NOT_ALLOWED"), x.VDI.copy, vdi, iso_sr)
+
+
+@case
+def fields_of_a_disk_are_kept(t):
+    x, vdi, other = t.x, t.vdi(), t.vdi(name="other")
+    pool = t.pool()
+    for name, value, back in [("name_label", "n", None), ("name_description", "d", None), ("sharable", True, False), ("read_only", True, False),
+                              ("managed", False, True), ("missing", True, False), ("virtual_size", 9 * MIB, 8 * MIB),
+                              ("physical_utilisation", 123, None), ("is_a_snapshot", True, False), ("snapshot_of", other, NULL),
+                              ("snapshot_time", "20260131T09:05:00Z", None), ("metadata_of_pool", pool, NULL)]:
+        x.call(f"VDI.set_{name}", vdi, value)
+        t.effect(f"VDI.set_{name}", x.call(f"VDI.get_{name}", vdi) == value)
+        t.fails("HANDLE_INVALID", x.call, f"VDI.set_{name}", NULL, value)
+        if back is not None:
+            x.call(f"VDI.set_{name}", vdi, back)
