@@ -18,9 +18,10 @@ struct buf {
     bool overflow;
 };
 
-void buf_init(struct buf *b, size_t max); /* allocates nothing; before the first return of a scope with AUTO(buf_done) */
-void buf_done(struct buf *b);             /* the AUTO of a buf */
-void buf_clear(struct buf *b);            /* keeps the memory */
+/* Allocates nothing; before the first return of a scope with AUTO(buf_done). */
+void buf_init(struct buf *b, size_t max);
+void buf_done(struct buf *b);                    /* the AUTO of a buf */
+void buf_clear(struct buf *b);                   /* keeps the memory */
 char *buf_steal(struct buf *b, size_t *ret_len); /* caller frees; NULL when overflowed */
 
 void buf_add(struct buf *b, const void *p, size_t len);
@@ -28,7 +29,8 @@ void buf_add_str(struct buf *b, struct str s);
 void buf_add_c(struct buf *b, const char *cstr);
 void buf_add_char(struct buf *b, char c);
 void buf_printf(struct buf *b, const char *fmt, ...) PRINTF(2, 3);
-char *buf_reserve(struct buf *b, size_t len); /* room for len more at the end, NULL (and overflowed) if over the maximum */
-void buf_commit(struct buf *b, size_t len);   /* that many of the reserved bytes were written */
-void buf_consume(struct buf *b, size_t len);  /* drops bytes at the front */
+/* Room for len more at the end, NULL (and overflowed) if over the maximum. */
+char *buf_reserve(struct buf *b, size_t len);
+void buf_commit(struct buf *b, size_t len);  /* that many of the reserved bytes were written */
+void buf_consume(struct buf *b, size_t len); /* drops bytes at the front */
 struct str buf_str(const struct buf *b);

@@ -25,7 +25,7 @@ const char *err_code(const struct err *e);
 size_t err_n_params(const struct err *e);
 const char *err_param(const struct err *e, size_t i);
 int err_errno_get(const struct err *e);
-void err_errno_set(struct err *e, int errnum); /* of an error that came over a wire */
+void err_errno_set(struct err *e, int errnum);     /* of an error that came over a wire */
 int err_is(const struct err *e, const char *code); /* false for NULL */
 
 /* The log's text: "CODE [p1, p2] (note) at file:line < file:line". Valid until the error changes. */
@@ -44,9 +44,9 @@ void err_ignore(struct err *e, const char *why);
 /* Keeps the first of two errors and frees the second. */
 struct err *err_first(struct err *first, struct err *second) MUST_CHECK;
 
-#define TRY(expr)                                      \
-    do {                                               \
-        struct err *try_err = (expr);                  \
-        if (__builtin_expect(try_err != NULL, 0))      \
+#define TRY(expr)                                          \
+    do {                                                   \
+        struct err *try_err = (expr);                      \
+        if (__builtin_expect(try_err != NULL, 0))          \
             return err_trace(try_err, __FILE__, __LINE__); \
     } while (0)

@@ -15,9 +15,9 @@ static inline int fd_take(int *fd)
     return f;
 }
 struct err *fd_set_nonblock(int fd, bool on) MUST_CHECK;
-struct err *fd_read_all(int fd, struct buf *b) MUST_CHECK;            /* to end of file, at most the buf's maximum */
+struct err *fd_read_all(int fd, struct buf *b) MUST_CHECK;              /* to end of file, at most the buf's maximum */
 struct err *fd_write_all(int fd, const void *p, size_t len) MUST_CHECK; /* blocking descriptor */
-struct err *fd_dup(int fd, int *ret_fd) MUST_CHECK;                   /* close-on-exec */
+struct err *fd_dup(int fd, int *ret_fd) MUST_CHECK;                     /* close-on-exec */
 struct err *fd_memfd(const char *name, const void *p, size_t len, int *ret_fd) MUST_CHECK; /* sealed against change */
 
 /* Whole files relative to dir_fd (AT_FDCWD is fine). */
@@ -27,6 +27,7 @@ struct err *file_write_atomic(int dir_fd, const char *path, const void *p, size_
 struct err *dir_make(const char *path, mode_t mode) MUST_CHECK; /* with parents; existing is fine */
 
 /* Unix stream sockets. Paths longer than sun_path are reached through /proc/self/fd. */
-struct err *unix_listen(const char *path, mode_t mode, int *ret_fd) MUST_CHECK; /* replaces a stale socket; nonblocking */
-struct err *unix_connect(const char *path, int *ret_fd) MUST_CHECK;             /* nonblocking */
-struct err *socket_pair(int ret_fds[2]) MUST_CHECK;                             /* stream, close-on-exec, blocking */
+/* Replaces a stale socket; nonblocking. */
+struct err *unix_listen(const char *path, mode_t mode, int *ret_fd) MUST_CHECK;
+struct err *unix_connect(const char *path, int *ret_fd) MUST_CHECK; /* nonblocking */
+struct err *socket_pair(int ret_fds[2]) MUST_CHECK;                 /* stream, close-on-exec, blocking */

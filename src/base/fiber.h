@@ -23,14 +23,14 @@ typedef void fiber_fn(void *arg);
 struct fiber *fiber_start(struct loop *l, const char *name, fiber_fn *fn, void *arg);
 /* As fiber_start, but runs at once until its first wait, inside the caller. Not from a fiber. */
 void fiber_run(struct loop *l, const char *name, fiber_fn *fn, void *arg);
-struct fiber *fiber_self(void);      /* NULL outside of fibers */
-struct loop *fiber_loop(void);       /* loop of the running fiber */
+struct fiber *fiber_self(void); /* NULL outside of fibers */
+struct loop *fiber_loop(void);  /* loop of the running fiber */
 const char *fiber_name(const struct fiber *f);
 size_t fiber_count(const struct loop *l);
 
 /* The lowest layer: park until somebody wakes; a wake before the park is not lost, but several count as one. */
-void fiber_park(void);               /* [waits] */
-void fiber_wake(struct fiber *f);    /* loop's thread only */
+void fiber_park(void);            /* [waits] */
+void fiber_wake(struct fiber *f); /* loop's thread only */
 
 void fiber_sleep_until(uint64_t at_us); /* [waits] */
 void fiber_sleep(uint64_t us);          /* [waits] */
@@ -58,8 +58,8 @@ bool waitq_empty(const struct waitq *q);
  * read would be lost.
  */
 void fiber_interrupt(struct fiber *f);
-bool fiber_interrupted(void);        /* of the running fiber */
-void fiber_interrupt_clear(void);    /* cleaning up may wait again */
+bool fiber_interrupted(void);     /* of the running fiber */
+void fiber_interrupt_clear(void); /* cleaning up may wait again */
 
 /* A value per fiber that rides along (the task's id for the log, say). */
 void fiber_set_local(void *p);

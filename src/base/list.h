@@ -7,8 +7,14 @@ struct link {
     struct link *prev, *next;
 };
 
-static inline void list_init(struct link *head) { head->prev = head->next = head; }
-static inline bool list_empty(const struct link *head) { return head->next == head || !head->next; }
+static inline void list_init(struct link *head)
+{
+    head->prev = head->next = head;
+}
+static inline bool list_empty(const struct link *head)
+{
+    return head->next == head || !head->next;
+}
 static inline void list_append(struct link *head, struct link *l)
 {
     l->prev = head->prev;
@@ -24,4 +30,5 @@ static inline void list_remove(struct link *l) /* fine on a zeroed or already re
     l->next->prev = l->prev;
     l->prev = l->next = (struct link *)0;
 }
-#define LIST_EACH(l, head) for (struct link *l = (head)->next, *l##_next; l != (head) && (l##_next = l->next, 1); l = l##_next)
+#define LIST_EACH(l, head) \
+    for (struct link *l = (head)->next, *l##_next; l != (head) && (l##_next = l->next, 1); l = l##_next)

@@ -23,9 +23,9 @@ struct log_field {
 void log_init(const char *program, enum log_level min);
 void log_write(enum log_level level, const char *text, const struct log_field *fields, unsigned n);
 
-#define log_fields_(level, text, ...)                                                        \
-    log_write((level), (text), (const struct log_field[]){ { 0 }, ##__VA_ARGS__ } + 1,       \
-              sizeof((struct log_field[]){ { 0 }, ##__VA_ARGS__ }) / sizeof(struct log_field) - 1)
+#define log_fields_(level, text, ...)                                                  \
+    log_write((level), (text), (const struct log_field[]){ { 0 }, ##__VA_ARGS__ } + 1, \
+        sizeof((struct log_field[]){ { 0 }, ##__VA_ARGS__ }) / sizeof(struct log_field) - 1)
 #define log_debug(text, ...) log_fields_(LOG_DEBUG_, text, ##__VA_ARGS__)
 #define log_info(text, ...) log_fields_(LOG_INFO_, text, ##__VA_ARGS__)
 #define log_warn(text, ...) log_fields_(LOG_WARN_, text, ##__VA_ARGS__)

@@ -18,12 +18,12 @@
 struct loop;
 typedef void loop_fn(void *arg);
 
-struct err *loop_new(struct loop **ret_loop) MUST_CHECK;  /* real clock, epoll */
-struct loop *loop_new_simulated(uint64_t wall_us);        /* clock starts at 0 monotonic; descriptors still work */
+struct err *loop_new(struct loop **ret_loop) MUST_CHECK; /* real clock, epoll */
+struct loop *loop_new_simulated(uint64_t wall_us);       /* clock starts at 0 monotonic; descriptors still work */
 void loop_free(struct loop *l);
 DEFINE_DROP(loop)
 
-void loop_run(struct loop *l);   /* until loop_stop() */
+void loop_run(struct loop *l);                 /* until loop_stop() */
 bool loop_turn(struct loop *l, bool may_wait); /* one round; false when nothing ran */
 void loop_stop(struct loop *l);
 

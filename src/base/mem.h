@@ -9,11 +9,11 @@
  * outsider chooses is bounded before it gets here.
  */
 
-void *mem_alloc(size_t size);              /* zeroed; size 0 gives a unique pointer */
+void *mem_alloc(size_t size);                 /* zeroed; size 0 gives a unique pointer */
 void *mem_alloc_array(size_t n, size_t size); /* zeroed; overflow ends the process */
-void *mem_realloc(void *p, size_t size);   /* the grown part is not zeroed */
+void *mem_realloc(void *p, size_t size);      /* the grown part is not zeroed */
 void *mem_dup(const void *p, size_t size);
-char *mem_strdup(const char *s);           /* NULL stays NULL */
+char *mem_strdup(const char *s); /* NULL stays NULL */
 char *mem_printf(const char *fmt, ...) PRINTF(1, 2);
 
 #define mem_new(type) ((type *)mem_alloc(sizeof(type)))

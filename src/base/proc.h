@@ -14,11 +14,11 @@ struct proc_fd {
 };
 
 struct proc_spec {
-    const char *const *argv; /* argv[0] is the program's path */
-    const char *const *envp; /* NULL: an empty environment with PATH and LANG=C.UTF-8 */
+    const char *const *argv;   /* argv[0] is the program's path */
+    const char *const *envp;   /* NULL: an empty environment with PATH and LANG=C.UTF-8 */
     const struct proc_fd *fds; /* what the child gets besides 0, 1, 2 (those are /dev/null unless listed) */
     size_t n_fds;
-    const char *cwd; /* NULL: "/" */
+    const char *cwd;     /* NULL: "/" */
     int die_with_parent; /* signal sent when the parent dies; 0: the child lives on (it gets a session of its own) */
     /* Runs in the child between fork and exec: only async-signal-safe calls. Non-zero return: errno is reported. */
     int (*in_child)(void *arg);
@@ -27,7 +27,7 @@ struct proc_spec {
 
 struct err *proc_spawn(const struct proc_spec *spec, pid_t *ret_pid, int *ret_pidfd) MUST_CHECK;
 
-/* pidfd of a process that may not be ours; fails with ESRCH if gone, or if start_time (from proc_start_time) differs. */
+/* pidfd of a process that may not be ours; fails with ESRCH if gone, or if its start_time (proc_start_time) differs. */
 struct err *proc_open(pid_t pid, uint64_t start_time, int *ret_pidfd) MUST_CHECK;
 struct err *proc_start_time(pid_t pid, uint64_t *ret_ticks) MUST_CHECK;
 struct err *proc_kill(int pidfd, int signo) MUST_CHECK; /* already gone is success */

@@ -22,17 +22,17 @@ static void run_real(fiber_fn *fn)
     loop_turn(l, false);
 }
 
-#define TEST_REAL(name)                                                                                                \
-    static void name##_body(void);                                                                                     \
-    static void name##_fiber(void *arg)                                                                                \
-    {                                                                                                                  \
-        name##_body();                                                                                                 \
-        loop_stop(arg);                                                                                                \
-    }                                                                                                                  \
-    TEST(name)                                                                                                         \
-    {                                                                                                                  \
-        run_real(name##_fiber);                                                                                        \
-    }                                                                                                                  \
+#define TEST_REAL(name)                 \
+    static void name##_body(void);      \
+    static void name##_fiber(void *arg) \
+    {                                   \
+        name##_body();                  \
+        loop_stop(arg);                 \
+    }                                   \
+    TEST(name)                          \
+    {                                   \
+        run_real(name##_fiber);         \
+    }                                   \
     static void name##_body(void)
 
 static uint64_t soon(void)

@@ -8,16 +8,16 @@
  * sandbox_enter() with what is left to do, then the loop.
  */
 struct sandbox {
-    const char *user;       /* become this user (and its group); NULL keeps the current one */
-    uid_t uid;              /* used when user is NULL and not 0 */
-    const char *root;       /* chroot here; NULL keeps the root */
-    const int *keep_caps;   /* capabilities kept (CAP_*); all others dropped */
+    const char *user;     /* become this user (and its group); NULL keeps the current one */
+    uid_t uid;            /* used when user is NULL and not 0 */
+    const char *root;     /* chroot here; NULL keeps the root */
+    const int *keep_caps; /* capabilities kept (CAP_*); all others dropped */
     size_t n_keep_caps;
     const char *const *syscalls; /* system calls denied beside the base list below, by name */
     size_t n_syscalls;
-    bool no_new_files;      /* also deny open/openat/creat and friends: everything is open already */
-    bool no_exec;           /* deny execve, fork of processes (threads stay) */
-    bool no_network;        /* deny sockets of other families than AF_UNIX; those already open stay usable */
+    bool no_new_files; /* also deny open/openat/creat and friends: everything is open already */
+    bool no_exec;      /* deny execve, fork of processes (threads stay) */
+    bool no_network;   /* deny sockets of other families than AF_UNIX; those already open stay usable */
 };
 
 /*

@@ -37,10 +37,10 @@ static int enter(const struct sandbox *s)
     return e != NULL;
 }
 
-#define EXPECT(cond)                                                                                                   \
-    do {                                                                                                               \
-        if (!(cond))                                                                                                   \
-            return __LINE__ % 250 + 1;                                                                                 \
+#define EXPECT(cond)                   \
+    do {                               \
+        if (!(cond))                   \
+            return __LINE__ % 250 + 1; \
     } while (0)
 
 static int denied(long r)

@@ -44,12 +44,12 @@ struct value value_datetime(const char *s);
 struct value value_set(const struct value *items, size_t n);
 struct value value_map(const struct value *pairs, size_t n_pairs);
 
-bool value_eq(const struct value *a, const struct value *b); /* sets and maps compare in order */
+bool value_eq(const struct value *a, const struct value *b);                 /* sets and maps compare in order */
 const struct value *value_map_get(const struct value *map, const char *key); /* NULL if absent */
-const char *value_map_str(const struct value *map, const char *key); /* "" if absent or no string */
+const char *value_map_str(const struct value *map, const char *key);         /* "" if absent or no string */
 bool value_set_has(const struct value *set, const char *s);
 
-/* Copies: deep into an arena, or into one malloc'ed block (NULL in *ret_block when none is needed: scalars, empties). */
+/* Copies: deep into an arena, or into one malloc'ed block (NULL in *ret_block if none is needed: scalars, empties). */
 struct value value_copy(struct arena *a, const struct value *v);
 struct value value_pack(const struct value *v, void **ret_block);
 

@@ -586,11 +586,11 @@ static struct err *vdi_set_name_label(struct call *c, const struct VDI_set_name_
     return NULL;
 }
 
-#define SETTER(name, type_args, field, make)                                                                           \
-    static struct err *vdi_##name(struct call *c, const struct type_args *args, struct value *ret)                     \
-    {                                                                                                                  \
-        (void)ret;                                                                                                     \
-        return set_field(c, args->self, field, make(args->value));                                                     \
+#define SETTER(name, type_args, field, make)                                                       \
+    static struct err *vdi_##name(struct call *c, const struct type_args *args, struct value *ret) \
+    {                                                                                              \
+        (void)ret;                                                                                 \
+        return set_field(c, args->self, field, make(args->value));                                 \
     }
 SETTER(set_name_description, VDI_set_name_description_args, F_VDI_name_description, value_str)
 SETTER(set_sharable, VDI_set_sharable_args, F_VDI_sharable, value_bool)

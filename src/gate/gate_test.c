@@ -249,11 +249,11 @@ static void post(int fd, const char *path, const char *version, const char *body
     say(fd, text);
 }
 
-#define RPC_HEAD(length, type, connection)                                                                             \
-    "HTTP/1.1 200 OK\r\nContent-Length: " length "\r\nContent-Type: " type "\r\nConnection: " connection               \
-    "\r\nCache-Control: no-cache, no-store\r\nAccess-Control-Allow-Origin: *\r\n"                                      \
+#define RPC_HEAD(length, type, connection)                                                               \
+    "HTTP/1.1 200 OK\r\nContent-Length: " length "\r\nContent-Type: " type "\r\nConnection: " connection \
+    "\r\nCache-Control: no-cache, no-store\r\nAccess-Control-Allow-Origin: *\r\n"                        \
     "Access-Control-Allow-Headers: X-Requested-With\r\n\r\n"
-#define XML_CALL(name, params)                                                                                         \
+#define XML_CALL(name, params) \
     "<?xml version=\"1.0\"?><methodCall><methodName>" name "</methodName><params>" params "</params></methodCall>"
 #define P(text) "<param><value><string>" text "</string></value></param>"
 #define JSON2(name, params) "{\"jsonrpc\":\"2.0\",\"method\":\"" name "\",\"params\":[" params "],\"id\":7}"
@@ -643,11 +643,11 @@ TEST_FIBER(the_command_line_gets_its_stream_bare)
     world_done(&w);
 }
 
-#define UPGRADE                                                                                                        \
-    "GET /console?uuid=x&session_id=s HTTP/1.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"                       \
+#define UPGRADE                                                                                  \
+    "GET /console?uuid=x&session_id=s HTTP/1.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" \
     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
-#define UPGRADED                                                                                                       \
-    "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"                                \
+#define UPGRADED                                                                        \
+    "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" \
     "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"
 
 TEST_FIBER(a_websocket_carries_the_console)

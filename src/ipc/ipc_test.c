@@ -139,16 +139,16 @@ static void run(struct loop *loop, bool sockets, unsigned flags, void (*body)(st
     CHECK_INT(open_fds(), before);
 }
 
-#define BOTH_WITH(name, flags)                                                                                         \
-    static void body_##name(struct rig *r);                                                                            \
-    TEST_FIBER(name##_over_a_socket)                                                                                   \
-    {                                                                                                                  \
-        run(loop, true, flags, body_##name);                                                                           \
-    }                                                                                                                  \
-    TEST_FIBER(name##_in_process)                                                                                      \
-    {                                                                                                                  \
-        run(loop, false, flags, body_##name);                                                                          \
-    }                                                                                                                  \
+#define BOTH_WITH(name, flags)                \
+    static void body_##name(struct rig *r);   \
+    TEST_FIBER(name##_over_a_socket)          \
+    {                                         \
+        run(loop, true, flags, body_##name);  \
+    }                                         \
+    TEST_FIBER(name##_in_process)             \
+    {                                         \
+        run(loop, false, flags, body_##name); \
+    }                                         \
     static void body_##name(struct rig *r)
 #define BOTH(name) BOTH_WITH(name, 0)
 

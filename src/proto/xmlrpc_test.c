@@ -2,7 +2,7 @@
 #include "base/buf.h"
 #include "test.h"
 
-#define CALL(params)                                                                                                   \
+#define CALL(params) \
     "<?xml version=\"1.0\"?><methodCall><methodName>X.y</methodName><params>" params "</params></methodCall>"
 
 static struct err *parse(struct arena *a, const char *text, struct rpc_call *c)

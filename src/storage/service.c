@@ -57,10 +57,10 @@ static struct err *find_sr(struct ipc_call *c, const char *uuid, struct sr **ret
     return NULL;
 }
 
-#define NEED(sr, op)                                                                                                   \
-    do {                                                                                                               \
-        if (!(sr)->driver->op)                                                                                         \
-            return err_sr_operation_not_supported((sr)->uuid);                                                         \
+#define NEED(sr, op)                                           \
+    do {                                                       \
+        if (!(sr)->driver->op)                                 \
+            return err_sr_operation_not_supported((sr)->uuid); \
     } while (0)
 
 /* Drivers */

@@ -30,12 +30,14 @@ enum {
     TIMER_HZ = 50,
 };
 
+/* clang-format off */
 static void out8(u16 port, u8 v) { __asm__ volatile("outb %0, %1" : : "a"(v), "Nd"(port)); }
 static void out16(u16 port, u16 v) { __asm__ volatile("outw %0, %1" : : "a"(v), "Nd"(port)); }
 static void out32(u16 port, u32 v) { __asm__ volatile("outl %0, %1" : : "a"(v), "Nd"(port)); }
 static u8 in8(u16 port) { u8 v; __asm__ volatile("inb %1, %0" : "=a"(v) : "Nd"(port)); return v; }
 static u16 in16(u16 port) { u16 v; __asm__ volatile("inw %1, %0" : "=a"(v) : "Nd"(port)); return v; }
 static u32 in32(u16 port) { u32 v; __asm__ volatile("inl %1, %0" : "=a"(v) : "Nd"(port)); return v; }
+/* clang-format on */
 
 extern u8 timer_entry[]; /* in entry.S */
 extern volatile u32 ticks;
@@ -83,11 +85,16 @@ static void pci_write(u32 devfn, u32 reg, u32 v)
     out32(0xcfc, v);
 }
 
-static struct { u32 lo, hi; } idt[33];
+static struct {
+    u32 lo, hi;
+} idt[33];
 
 static void interrupts_start(void)
 {
-    struct { u16 limit; u32 base; } __attribute__((packed)) idtr = { sizeof(idt) - 1, (u32)idt };
+    struct {
+        u16 limit;
+        u32 base;
+    } __attribute__((packed)) idtr = { sizeof(idt) - 1, (u32)idt };
     u32 entry = (u32)timer_entry;
     u16 cs;
 
@@ -96,7 +103,8 @@ static void interrupts_start(void)
     idt[32].hi = (entry & 0xffff0000) | 0x8e00;
     __asm__ volatile("lidt %0" : : "m"(idtr));
 
-    *(volatile u32 *)0xfee000f0 = 0x1ff; /* local APIC on, its LINT0 from the old controllers: qboot leaves that closed */
+    /* Local APIC on, its LINT0 from the old controllers: qboot leaves that closed. */
+    *(volatile u32 *)0xfee000f0 = 0x1ff;
     *(volatile u32 *)0xfee00350 = 0x700;
     out8(0x20, 0x11); /* interrupt controllers: vectors 32 and 40, only the timer open */
     out8(0xa0, 0x11);

@@ -33,12 +33,12 @@ struct rig {
 typedef void rig_fn(struct rig *rig);
 void rig_run(rig_fn *fn); /* in a fiber of a real loop; ends the guest afterwards */
 
-#define REAL_TEST(name)                                                                                                \
-    static void real_##name(struct rig *rig);                                                                          \
-    TEST(name)                                                                                                         \
-    {                                                                                                                  \
-        rig_run(real_##name);                                                                                          \
-    }                                                                                                                  \
+#define REAL_TEST(name)                       \
+    static void real_##name(struct rig *rig); \
+    TEST(name)                                \
+    {                                         \
+        rig_run(real_##name);                 \
+    }                                         \
     static void real_##name(struct rig *rig)
 
 const char *rig_guest(const char *name); /* path of a test guest's image */

@@ -22,19 +22,19 @@ struct test_case {
 };
 void test_register(struct test_case *t);
 
-#define TEST_REGISTER_(name_, kind_)                                                                                   \
-    __attribute__((constructor)) static void test_add_##name_(void)                                                    \
-    {                                                                                                                  \
-        static struct test_case t = { #name_, .kind_ = test_##name_ };                                                 \
-        test_register(&t);                                                                                             \
+#define TEST_REGISTER_(name_, kind_)                                   \
+    __attribute__((constructor)) static void test_add_##name_(void)    \
+    {                                                                  \
+        static struct test_case t = { #name_, .kind_ = test_##name_ }; \
+        test_register(&t);                                             \
     }
-#define TEST(name_)                                                                                                    \
-    static void test_##name_(void);                                                                                    \
-    TEST_REGISTER_(name_, plain)                                                                                       \
+#define TEST(name_)                 \
+    static void test_##name_(void); \
+    TEST_REGISTER_(name_, plain)    \
     static void test_##name_(void)
-#define TEST_FIBER(name_)                                                                                              \
-    static void test_##name_(struct loop *loop UNUSED);                                                                \
-    TEST_REGISTER_(name_, in_fiber)                                                                                    \
+#define TEST_FIBER(name_)                               \
+    static void test_##name_(struct loop *loop UNUSED); \
+    TEST_REGISTER_(name_, in_fiber)                     \
     static void test_##name_(struct loop *loop UNUSED)
 
 #define CHECK(cond) ((cond) ? (void)0 : test_fail(__FILE__, __LINE__, "%s", #cond))

@@ -53,12 +53,12 @@ static void run_real(void (*fn)(struct loop *loop))
         ; /* what the body let go of may end */
 }
 
-#define TEST_REAL(name)                                                                                                \
-    static void real_##name(struct loop *loop);                                                                        \
-    TEST(name)                                                                                                         \
-    {                                                                                                                  \
-        run_real(real_##name);                                                                                         \
-    }                                                                                                                  \
+#define TEST_REAL(name)                         \
+    static void real_##name(struct loop *loop); \
+    TEST(name)                                  \
+    {                                           \
+        run_real(real_##name);                  \
+    }                                           \
     static void real_##name(struct loop *loop)
 
 static void storage_up(struct world *w)
