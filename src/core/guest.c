@@ -1,10 +1,10 @@
 #include "core/guest.h"
-#include <openssl/evp.h>
 #include <string.h>
 #include "base/log.h"
 #include "base/map.h"
 #include "base/mem.h"
 #include "core/core.h"
+#include "core/nvram.h"
 #include "core/vm.h"
 #include "gen/ipc_host.h"
 #include "gen/ipc_vmevents.h"
@@ -15,10 +15,11 @@ void guest_put_nvram(struct core *c, struct tx *t, struct arena *a, const char *
 
     if (!vm || !bytes.len)
         return;
-    char *text = arena_alloc(a, bytes.len / 3 * 4 + 8);
-    EVP_EncodeBlock((unsigned char *)text, (const unsigned char *)bytes.p, (int)bytes.len);
-    tx_set(
-        t, vm_ref, F_VM_NVRAM, value_map_with(a, row_get(vm, F_VM_NVRAM), value_str("EFI-variables"), value_str(text)));
+    const char *text = nvram_to_text(a, bytes);
+
+    if (*text)
+        tx_set(t, vm_ref, F_VM_NVRAM,
+            value_map_with(a, row_get(vm, F_VM_NVRAM), value_str("EFI-variables"), value_str(text)));
 }
 
 void guest_take_state(struct core *c, struct tx *t, const char *vm_ref, const struct vm_state *s)

@@ -2,6 +2,7 @@
 #include <openssl/evp.h>
 #include <string.h>
 #include "base/mem.h"
+#include "core/nvram.h"
 #include "core/vdi.h"
 #include "core/vm.h"
 #include "gen/ipc_host.h"
@@ -125,22 +126,6 @@ static const char *action(const struct row *vm, const struct field *f)
                                                                                                          : "destroy";
 }
 
-static struct str nvram(struct call *c, const struct row *vm)
-{
-    const char *text = row_map_str(vm, F_VM_NVRAM, "EFI-variables");
-    size_t len = strlen(text);
-    unsigned char *out = arena_alloc(c->arena, len + 4);
-    int n = len ? EVP_DecodeBlock(out, (const unsigned char *)text, (int)len) : 0;
-
-    if (n <= 0)
-        return (struct str){ "", 0 };
-    while (len && text[len - 1] == '=' && n > 0) {
-        n--;
-        len--;
-    }
-    return (struct str){ (const char *)out, (size_t)n };
-}
-
 struct err *vm_plan_make(struct call *c, const struct row *vm, bool paused, struct vm_plan *ret)
 {
     bool hvm = strcmp(row_str(vm, F_VM_domain_type), "hvm") == 0;
@@ -164,7 +149,7 @@ struct err *vm_plan_make(struct call *c, const struct row *vm, bool paused, stru
         .kernel = -1,
         .initrd = -1,
         .cmdline = hvm ? "" : arena_strdup(c->arena, row_str(vm, F_VM_PV_args)),
-        .nvram = nvram(c, vm),
+        .nvram = nvram_to_bytes(c->arena, row_map_str(vm, F_VM_NVRAM, "EFI-variables")),
         .platform = value_copy(c->arena, row_get(vm, F_VM_platform)),
         .bios_strings = value_copy(c->arena, row_get(vm, F_VM_bios_strings)),
         .on_shutdown = action(vm, F_VM_actions_after_shutdown),
