@@ -5,6 +5,7 @@
 #include <pwd.h>
 #include <sched.h>
 #include <seccomp.h>
+#include <signal.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -164,6 +165,18 @@ static struct err *drop_rights(const struct sandbox *s, uid_t uid, gid_t gid, bo
     return r < 0 ? err_internal("drop capabilities: step %d failed", -r) : NULL;
 }
 
+/* The kernel forgets who wants to die with its parent when it changes its user. */
+static struct err *remember_parent(int signo, pid_t parent)
+{
+    if (!signo)
+        return NULL;
+    if (prctl(PR_SET_PDEATHSIG, signo) < 0)
+        return err_errno(errno, "end with the parent");
+    if (getppid() != parent)
+        raise(signo);
+    return NULL;
+}
+
 struct err *sandbox_enter(const struct sandbox *s, const char **ret_missing)
 {
     static const char *const missing[] = { NULL, "user", "chroot", "user, chroot" };
@@ -171,7 +184,11 @@ struct err *sandbox_enter(const struct sandbox *s, const char **ret_missing)
     uid_t uid;
     gid_t gid;
     bool change_user;
+    int death_signo = 0;
+    pid_t parent = getppid();
 
+    if (prctl(PR_GET_PDEATHSIG, &death_signo) < 0)
+        return err_errno(errno, "read the parent's death signal");
     if (capng_get_caps_process() < 0)
         return err_errno(errno, "read capabilities");
     TRY(find_user(s, &uid, &gid));
@@ -186,6 +203,7 @@ struct err *sandbox_enter(const struct sandbox *s, const char **ret_missing)
     else if (s->root && (chroot(s->root) < 0 || chdir("/") < 0))
         return err_errno(errno, "chroot to %s", s->root);
     TRY(drop_rights(s, uid, gid, change_user));
+    TRY(remember_parent(death_signo, parent));
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
         return err_errno(errno, "no_new_privs");
     TRY(filter_load(s));

@@ -27,5 +27,6 @@ struct sandbox {
  * because a ring opens files and sockets past the filter: make rings first.
  * Without root the user and chroot steps are skipped and *ret_missing says
  * which walls are missing (static text, NULL if none). Before the first thread.
+ * A process that was to end with its parent (PR_SET_PDEATHSIG) still is.
  */
 struct err *sandbox_enter(const struct sandbox *s, const char **ret_missing) MUST_CHECK;

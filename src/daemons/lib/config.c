@@ -34,9 +34,9 @@ static char **text_of(struct config *c, const struct setting *s)
     return (char **)(void *)((char *)c + s->offset);
 }
 
-static uint16_t *port_of(struct config *c, const struct setting *s)
+static int *port_of(struct config *c, const struct setting *s)
 {
-    return (uint16_t *)(void *)((char *)c + s->offset);
+    return (int *)(void *)((char *)c + s->offset);
 }
 
 void config_init(struct config *c)
@@ -45,7 +45,7 @@ void config_init(struct config *c)
     for (size_t i = 0; i < ARRAY_LEN(settings); i++) {
         uint64_t n = 0;
         if (settings[i].type == PORT && str_to_u64(str_of(settings[i].initial), &n))
-            *port_of(c, &settings[i]) = (uint16_t)n;
+            *port_of(c, &settings[i]) = (int)n;
         else
             *text_of(c, &settings[i]) = mem_strdup(settings[i].initial);
     }
@@ -82,9 +82,13 @@ struct err *config_set(struct config *c, struct str key, struct str value)
     if (!s)
         return err_internal("unknown setting %.*s", (int)key.len, key.p);
     if (s->type == PORT) {
+        if (str_eq_c(value, "any")) {
+            *port_of(c, s) = CONFIG_PORT_ANY;
+            return NULL;
+        }
         if (!str_to_u64(value, &port) || port > 65535)
             return err_internal("%s is no port: %.*s", s->key, (int)value.len, value.p);
-        *port_of(c, s) = (uint16_t)port;
+        *port_of(c, s) = (int)port;
         return NULL;
     }
     if (memchr(value.p ? value.p : "", 0, value.len) || (s->choices && !among(s->choices, value)))

@@ -12,8 +12,8 @@
  *   state_dir    /var/lib/runnymede    what outlives a restart of the machine
  *   run_dir      /run/runnymede        sockets, pid files, the folders of running VMs
  *   listen       0.0.0.0 [::]          addresses of the HTTP and HTTPS ports, blank separated
- *   http_port    80                    0: no port
- *   https_port   443                   0: no port
+ *   http_port    80                    0: no port; any: one that is free, named in the ready line
+ *   https_port   443                   the same
  *   hypervisor   qemu                  qemu, sim
  *   auth         pam                   pam, file:PATH
  *   net          linux                 linux, sim; without a line sim goes with hypervisor sim
@@ -25,10 +25,12 @@
  *   log_dir      (empty)               folder of one log per daemon; empty: state_dir/log; "-": stderr
  *   bin_dir      (empty)               where the daemons are; empty: beside the supervisor
  */
+#define CONFIG_PORT_ANY (-1)
+
 struct config {
     char *state_dir, *run_dir, *listen, *hypervisor, *auth, *net, *novnc_dir, *web_dir, *users, *power, *log_level,
         *log_dir, *bin_dir;
-    uint16_t http_port, https_port;
+    int http_port, https_port; /* 0: none, or CONFIG_PORT_ANY */
 };
 
 void config_init(struct config *c); /* defaults */

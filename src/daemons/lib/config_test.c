@@ -21,10 +21,11 @@ TEST(lines_set_what_they_name)
     config_init(&c);
     CHECK_OK(config_parse(&c,
         STR("# a throwaway host\n\n state_dir=/tmp/s \nhttp_port = 8080 # not root\n"
-            "hypervisor = sim\nauth = file:/tmp/passwd\nusers=none")));
+            "hypervisor = sim\nhttps_port = any\nauth = file:/tmp/passwd\nusers=none")));
     CHECK_OK(config_check(&c));
     CHECK_STR(c.state_dir, "/tmp/s");
     CHECK_INT(c.http_port, 8080);
+    CHECK_INT(c.https_port, CONFIG_PORT_ANY);
     CHECK_STR(c.net, "sim");
     CHECK_STR(c.users, "none");
     CHECK_STR(c.auth, "file:/tmp/passwd");

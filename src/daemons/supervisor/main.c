@@ -5,10 +5,10 @@
  *
  *     runnymede-supervisor [--config FILE] [--KEY VALUE]...     keys as in daemons/lib/config.h
  *
- * Prints "runnymede ready" once a call that came in by the gate was answered by
- * the core. SIGTERM stops the daemons; guests live on and are taken over again
- * by the next start. As the reaper of its tree it also buries guests'
- * processes whose own parents went first.
+ * Prints "runnymede ready http=PORT https=PORT" (0: no such door) once a call that came in by the gate was answered by
+ * the core. One supervisor per run_dir: the second is refused. SIGTERM stops the daemons; guests live on and are taken
+ * over again by the next start. As the reaper of its tree it also buries guests' processes whose own parents went
+ * first.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -27,6 +27,7 @@
 #include "daemons/lib/config.h"
 #include "daemons/lib/daemon.h"
 #include "daemons/supervisor/plan.h"
+#include "daemons/supervisor/ports.h"
 
 #define BACKOFF_MIN_US 50000
 #define BACKOFF_MAX_US 2000000
@@ -47,6 +48,8 @@ struct supervisor {
     struct config config;
     struct daemon_plan plans[DAEMONS_N];
     struct child children[DAEMONS_N];
+    struct ports ports;
+    int lock_fd; /* of <run>/supervisor.lock, held for life */
     bool stopping;
     unsigned running; /* fibers that keep a child */
 };
@@ -259,7 +262,7 @@ static void probe(void *arg)
     }
     if (!ready)
         return;
-    printf("runnymede ready\n");
+    printf("runnymede ready http=%d https=%d\n", sv->config.http_port, sv->config.https_port);
     fflush(stdout);
     daemon_ready();
     log_info("host is ready");
@@ -285,6 +288,32 @@ static struct err *arguments(struct config *c, int argc, char **argv)
     return config_check(c);
 }
 
+/* The kernel gives the lock back however we end, so there is no stale one. */
+static struct err *lock_take(struct supervisor *sv)
+{
+    AUTO(mem_drop) char *path = mem_printf("%s/supervisor.lock", sv->config.run_dir);
+    AUTO(fd_drop) int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+    struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+    char text[32] = "";
+
+    if (fd < 0)
+        return err_errno(errno, "open %s", path);
+    if (fcntl(fd, F_OFD_SETLK, &lock) < 0) {
+        if (errno != EAGAIN && errno != EACCES)
+            return err_errno(errno, "lock %s", path);
+        if (pread(fd, text, sizeof(text) - 1, 0) < 0)
+            text[0] = 0;
+        text[strcspn(text, "\n")] = 0;
+        return err_internal("another supervisor runs in %s (pid %s): stop it first, or name another run_dir",
+            sv->config.run_dir, *text ? text : "unknown");
+    }
+    snprintf(text, sizeof(text), "%d\n", (int)getpid());
+    if (ftruncate(fd, 0) < 0 || pwrite(fd, text, strlen(text), 0) < 0)
+        return err_errno(errno, "write %s", path);
+    sv->lock_fd = fd_take(&fd);
+    return NULL;
+}
+
 static struct err *setup(struct supervisor *sv, int argc, char **argv)
 {
     TRY(arguments(&sv->config, argc, argv));
@@ -293,14 +322,17 @@ static struct err *setup(struct supervisor *sv, int argc, char **argv)
     if (prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
         return err_errno(errno, "become the reaper");
     TRY(loop_signal(sv->loop, SIGCHLD, on_child, sv));
+    TRY(dir_make(sv->config.run_dir, 0755));
+    TRY(lock_take(sv));
     TRY(plan_folders(&sv->config));
+    TRY(ports_choose(&sv->ports, &sv->config));
     TRY(plan_make(&sv->config, sv->plans));
     return NULL;
 }
 
 int main(int argc, char **argv)
 {
-    struct supervisor sv = { 0 };
+    struct supervisor sv = { .lock_fd = -1 };
     struct err *e;
 
     config_init(&sv.config);
@@ -320,6 +352,7 @@ int main(int argc, char **argv)
     fiber_start(sv.loop, "probe", probe, &sv);
     loop_run(sv.loop);
     plan_done(sv.plans);
+    ports_done(&sv.ports);
     config_done(&sv.config);
     return 0;
 }

@@ -35,10 +35,10 @@ static void user(struct daemon_plan *p, const struct config *c, const char *name
         option(p, "--user", "runnymede-%s", name);
 }
 
-static void port(struct daemon_plan *p, const char *name, unsigned number)
+static void port(struct daemon_plan *p, const char *name, int number)
 {
     if (number)
-        option(p, name, "%u", number);
+        option(p, name, "%d", number);
     else
         option(p, name, "-");
 }
@@ -71,8 +71,8 @@ static void plan_core(const struct config *c, struct daemon_plan *p)
     option(p, "--state", "%s", c->state_dir);
     option(p, "--run", "%s", c->run_dir);
     option(p, "--hyper", "%s", c->hypervisor);
-    option(p, "--http-port", "%u", c->http_port);
-    option(p, "--https-port", "%u", c->https_port);
+    option(p, "--http-port", "%d", c->http_port);
+    option(p, "--https-port", "%d", c->https_port);
     user(p, c, "core");
 }
 

@@ -1,6 +1,8 @@
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include "base/fd.h"
@@ -9,6 +11,7 @@
 #include "base/proc.h"
 #include "base/str.h"
 #include "daemons/supervisor/plan.h"
+#include "daemons/supervisor/ports.h"
 #include "test.h"
 
 /* The supervisor as it is, over daemons that only sleep. */
@@ -79,6 +82,16 @@ static void story(void *arg)
         CHECK(kill(pids[i], SIGKILL) == 0);
         pids[i] = pid_next(w, names[i], pids[i]);
     }
+
+    /* A second one in the same folder is refused and disturbs nobody. */
+    int first = w->pidfd;
+    supervisor_start(w);
+    CHECK(proc_wait(w->pidfd, clock_now(w->loop) + 5000000, &status));
+    CHECK_INT(status, 1);
+    fd_drop(&w->pidfd);
+    w->pidfd = first;
+    for (size_t i = 0; i < ARRAY_LEN(names); i++)
+        CHECK_INT(pid_of(w, names[i]), pids[i]);
 
     /* Killed itself, it takes its daemons along, and the next one starts new ones. */
     CHECK_OK(proc_kill(w->pidfd, SIGKILL));
@@ -152,4 +165,25 @@ TEST(the_configuration_becomes_options)
         CHECK(!p->argv[p->n_args]);
     }
     plan_done(plans);
+}
+
+TEST(a_chosen_port_can_be_opened_by_the_gate_again_and_again)
+{
+    AUTO(config_done) struct config c;
+    struct ports ports;
+
+    config_init(&c);
+    CHECK_OK(config_parse(&c, STR("http_port = any\nhttps_port = any\nlisten = 127.0.0.1 127.0.0.2")));
+    CHECK_OK(ports_choose(&ports, &c));
+    CHECK(c.http_port > 0 && c.https_port > 0 && c.http_port != c.https_port);
+    CHECK_INT(ports.n, 4);
+    for (int i = 0; i < 2; i++) {
+        struct sockaddr_in sa = { .sin_family = AF_INET, .sin_port = htons((uint16_t)c.http_port) };
+        AUTO(fd_drop) int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+        sa.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &(int){ 1 }, sizeof(int));
+        CHECK(bind(fd, (struct sockaddr *)&sa, sizeof(sa)) == 0 && listen(fd, 1) == 0);
+    }
+    ports_done(&ports);
 }
