@@ -102,7 +102,7 @@ bool str_to_u64(struct str s, uint64_t *ret)
 static bool to_i64(struct str s, bool any_base, int64_t *ret)
 {
     static const struct {
-        char mark;
+        unsigned char mark;
         unsigned base;
     } bases[] = { { 'x', 16 }, { 'o', 8 }, { 'b', 2 } };
     bool negative = s.len && s.p[0] == '-';

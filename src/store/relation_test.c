@@ -97,7 +97,8 @@ static void random_create(struct naive *m, struct tx *t, struct arena *a, int i)
 
     if (r.one < 0)
         r.one = -1;
-    r.many = r.class == 0 ? 1u << rnd(N_REFS) | 1u << rnd(N_REFS) : 0;
+    r.many =
+        r.class == 0 ? 1u << rnd(N_REFS) | 1u << rnd(N_REFS) : 0; /* NOLINT(misc-redundant-expression): two draws */
     if (r.class == 0) {
         f[n++] = (struct tx_field){ F_VM_parent, one_value(r.one) };
         f[n++] = (struct tx_field){ F_VM_groups, many_value(a, r.many) };
@@ -124,7 +125,7 @@ static void random_set(struct naive *m, struct tx *t, struct arena *a, int i)
         r->one = one;
         tx_set(t, ref_name(i), F_VM_parent, one_value(one));
     } else if (r->class == 0) {
-        r->many = rnd(1u << 30) & rnd(1u << 30) & ((1u << N_REFS) - 1);
+        r->many = rnd(1u << 30) & rnd(1u << 30) & ((1u << N_REFS) - 1); /* NOLINT(misc-redundant-expression) */
         r->name = (int)rnd(3);
         tx_set(t, ref_name(i), F_VM_groups, many_value(a, r->many));
         tx_set(t, ref_name(i), F_VM_name_label, name_value(r->name));
