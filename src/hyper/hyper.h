@@ -12,7 +12,8 @@
  * A guest does not belong to our process: freeing the object, or dying, leaves
  * it running, and attach() finds it again from the files in the VM's folder.
  * Every call but free() runs in a fiber and [waits], has its own deadline, and
- * ends early when the fiber is interrupted. One call at a time per guest: the
+ * ends as early as it can when the fiber is interrupted (libxl's calls cannot
+ * be cut). One call at a time per guest: the
  * vm room sees to that. Descriptors in plans are borrowed; what the guest needs
  * beyond the call, it gets as duplicates.
  */
@@ -27,6 +28,12 @@ enum hyper_power {
     HYPER_PAUSED,
     HYPER_OFF,     /* it switched itself off; its memory and devices are still there */
     HYPER_CRASHED, /* it panicked and stands still */
+};
+
+struct hyper_state {
+    enum hyper_power power;
+    pid_t pid;     /* of the hypervisor's process; 0: it has none */
+    int64_t domid; /* the hypervisor's own number of the guest, which a reset may change; -1: the plan's holds */
 };
 
 enum hyper_event_kind {
@@ -74,7 +81,7 @@ struct hyper_ops {
 
     void (*free)(struct hyper_guest *g); /* the object only */
 
-    struct err *(*query)(struct hyper_guest *g, enum hyper_power *ret_power, pid_t *ret_pid);
+    struct err *(*query)(struct hyper_guest *g, struct hyper_state *ret_state);
     struct err *(*pause)(struct hyper_guest *g);
     struct err *(*unpause)(struct hyper_guest *g);          /* also the first step of a built guest */
     struct err *(*request_shutdown)(struct hyper_guest *g); /* presses the button; HYPER_EV_STATE tells */

@@ -59,6 +59,17 @@ struct err *vm_expect(struct vm_service *s, unsigned lives, const char *expected
     return err_vm_bad_power_state(s->plan_arena ? s->plan.ref : "", expected, vm_life_name(s->life));
 }
 
+struct err *vm_ask(struct vm_service *s, enum hyper_power *ret_power)
+{
+    struct hyper_state state;
+
+    TRY(s->ops->query(s->guest, &state));
+    *ret_power = state.power;
+    s->pid = state.pid;
+    s->domid = state.domid;
+    return NULL;
+}
+
 void vm_fill_state(struct vm_service *s, struct vm_state *ret)
 {
     bool live = s->guest != NULL;
@@ -67,7 +78,9 @@ void vm_fill_state(struct vm_service *s, struct vm_state *ret)
         .vm = s->plan_arena ? s->plan.vm : "",
         .ref = s->plan_arena ? s->plan.ref : "",
         .power = vm_life_power(s->life),
-        .domid = live ? s->plan.domid : -1,
+        .domid = !live      ? -1
+            : s->domid >= 0 ? s->domid
+                            : s->plan.domid,
         .busy = s->holder != NULL && s->holder != fiber_self(),
         .pid = s->guest ? s->pid : 0,
         .started_us = live ? s->journal.started_us : 0,
@@ -195,7 +208,7 @@ struct err *vm_check(struct vm_service *s, const char **ret_what)
     s->guest_reset = false;
     if (!s->guest)
         return NULL;
-    TRY(s->ops->query(s->guest, &power, &s->pid));
+    TRY(vm_ask(s, &power));
     switch (power) {
     case HYPER_GONE:
         TRY(vm_bury(s, "gone"));

@@ -18,6 +18,7 @@ struct vm_service {
     enum vm_life life;
     struct hyper_guest *guest; /* owned; the guest itself is nobody's */
     pid_t pid;                 /* of the hypervisor process */
+    int64_t domid;             /* the hypervisor's own number, -1: the plan's */
     struct vm_journal journal; /* as last written */
     struct arena *plan_arena;  /* owned; NULL without a plan */
     struct vm_plan plan;       /* without descriptors */
@@ -40,6 +41,8 @@ void vm_leave(struct vm_service *s);
 
 void vm_move(struct vm_service *s, enum vm_life to);
 struct err *vm_expect(struct vm_service *s, unsigned lives, const char *expected) MUST_CHECK;
+/* Asks the hypervisor; keeps pid and domid. */
+struct err *vm_ask(struct vm_service *s, enum hyper_power *ret_power) MUST_CHECK;
 void vm_fill_state(struct vm_service *s, struct vm_state *ret);
 struct err *vm_journal_move(struct vm_service *s, enum vm_phase phase, const char *reason) MUST_CHECK;
 struct err *vm_plan_keep(struct vm_service *s, const struct vm_plan *plan) MUST_CHECK;

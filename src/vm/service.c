@@ -49,7 +49,7 @@ static struct err *start(struct vm_service *s, const struct vm_plan *plan)
     s->guest_reset = false;
     vm_check_later(s); /* it may have acted before we listened */
     enum hyper_power power;
-    TRY(s->ops->query(s->guest, &power, &s->pid));
+    TRY(vm_ask(s, &power));
     return vm_journal_move(s, VM_PHASE_LIVE, "");
 }
 
@@ -73,7 +73,7 @@ static struct err *adopt(struct vm_service *s, const char **ret_reason)
     TRY(s->ops->attach(&s->env, &s->guest, ret_reason));
     if (!s->guest)
         return NULL;
-    struct err *e = s->ops->query(s->guest, &power, &s->pid);
+    struct err *e = vm_ask(s, &power);
     if (e || power == HYPER_GONE) {
         hyper_guest_drop(&s->guest);
         *ret_reason = "gone";
@@ -179,7 +179,7 @@ static struct err *wait_off(struct vm_service *s, uint64_t timeout_ms)
         deadline = FOREVER;
     TRY(s->ops->request_shutdown(s->guest));
     for (;;) {
-        TRY(s->ops->query(s->guest, &power, &s->pid));
+        TRY(vm_ask(s, &power));
         if (power == HYPER_OFF || power == HYPER_GONE)
             return NULL;
         if (power == HYPER_CRASHED)

@@ -522,12 +522,14 @@ static struct err *query_power(struct qemu *q, enum hyper_power *ret_power)
     return NULL;
 }
 
-static struct err *qemu_query(struct hyper_guest *g, enum hyper_power *ret_power, pid_t *ret_pid)
+static struct err *qemu_query(struct hyper_guest *g, struct hyper_state *ret_state)
 {
     struct qemu *q = qemu_of(g);
 
-    TRY(query_power(q, ret_power));
-    *ret_pid = q->gone ? 0 : q->pid;
+    enum hyper_power power = HYPER_GONE;
+
+    TRY(query_power(q, &power));
+    *ret_state = (struct hyper_state){ .power = power, .pid = q->gone ? 0 : q->pid, .domid = -1 };
     return NULL;
 }
 

@@ -319,10 +319,9 @@ static struct err *sim_attach(const struct hyper_env *env, struct hyper_guest **
 
 /* ---- life ---- */
 
-static struct err *sim_query(struct hyper_guest *g, enum hyper_power *ret_power, pid_t *ret_pid)
+static struct err *sim_query(struct hyper_guest *g, struct hyper_state *ret_state)
 {
-    *ret_power = sim_of(g)->power;
-    *ret_pid = 0;
+    *ret_state = (struct hyper_state){ .power = sim_of(g)->power, .domid = -1 };
     return NULL;
 }
 

@@ -74,34 +74,33 @@ static const char *const powers[] = { "gone", "built", "running", "paused", "off
 
 static void check_power(struct probe *p, struct hyper_guest *g, enum hyper_power wanted, const char *when)
 {
-    enum hyper_power power = HYPER_GONE;
-    pid_t pid = -1;
-    struct err *e = ops->query(g, &power, &pid);
+    struct hyper_state state = { .power = HYPER_GONE, .pid = -1 };
+    struct err *e = ops->query(g, &state);
 
     if (e)
         check_ok(p, e, when);
     else
-        check(p, power == wanted && pid == 0, "%s: %s", when, powers[power]);
+        check(p, state.power == wanted && state.pid == 0 && (state.power == HYPER_GONE || state.domid > 0), "%s: %s",
+            when, powers[state.power]);
 }
 
 /* Waits as the vm room does: asks again whenever the hypervisor says that something changed. */
 static void await_power(struct probe *p, struct hyper_guest *g, enum hyper_power wanted, const char *when)
 {
     uint64_t deadline = clock_now(p->loop) + PATIENCE_US;
-    enum hyper_power power = HYPER_GONE;
-    pid_t pid;
+    struct hyper_state state;
 
     for (;;) {
-        struct err *e = ops->query(g, &power, &pid);
+        struct err *e = ops->query(g, &state);
 
         if (e) {
             check_ok(p, e, when);
             return;
         }
-        if (power == wanted || !waitq_wait(&p->change, deadline))
+        if (state.power == wanted || !waitq_wait(&p->change, deadline))
             break;
     }
-    check(p, power == wanted, "%s: %s, told of %u changes", when, powers[power], p->n_states);
+    check(p, state.power == wanted, "%s: %s, told of %u changes", when, powers[state.power], p->n_states);
 }
 
 static struct err *try_start(
@@ -201,15 +200,14 @@ static void reboots(struct probe *p)
 {
     struct hyper_guest *g = start(p, p->args[2], NULL, "reboot");
     uint64_t deadline = clock_now(p->loop) + PATIENCE_US;
-    enum hyper_power power = HYPER_GONE;
+    struct hyper_state state = { .power = HYPER_GONE };
     struct err *e = NULL;
-    pid_t pid;
 
     if (!g)
         return;
     check_ok(p, ops->unpause(g), "reboot");
     while (!e && p->n_resets < 2 && waitq_wait(&p->change, deadline))
-        e = ops->query(g, &power, &pid);
+        e = ops->query(g, &state);
     check_ok(p, e, "asked while it reboots");
     check(p, p->n_resets >= 2, "reboot: told of %u resets", p->n_resets);
     end(p, &g);

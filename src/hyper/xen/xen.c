@@ -300,7 +300,7 @@ static struct err *do_query(struct job *j)
 }
 
 /* Xen only says that the guest wishes to reboot. That it does is made true here, in the caller's turn. */
-static struct err *xen_query(struct hyper_guest *g, enum hyper_power *ret_power, pid_t *ret_pid)
+static struct err *xen_query(struct hyper_guest *g, struct hyper_state *ret_state)
 {
     struct xen *x = xen_of(g);
     struct job j = { .x = x, .fn = do_query };
@@ -308,8 +308,8 @@ static struct err *xen_query(struct hyper_guest *g, enum hyper_power *ret_power,
     TRY(job_run(&j));
     if (j.rebooted)
         timer_set(x->tell_reset, clock_now(x->env.loop));
-    *ret_power = j.state.power;
-    *ret_pid = 0;
+    *ret_state = (struct hyper_state){ .power = j.state.power,
+        .domid = j.state.power == HYPER_GONE ? -1 : (int64_t)x->domain.id };
     return NULL;
 }
 
