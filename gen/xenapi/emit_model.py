@@ -124,8 +124,9 @@ class Tables:
     def class_row(self, i, c):
         def named(n):
             return f'&model_fields[{self.field_id[c["name"] + "." + n]}]' if any(f['name'] == n for f in c['fields']) else 'NULL'
-        flags = ', '.join(f'.{k} = {boolean(c[k])}' for k in
-                          ('persist', 'gen_events', 'in_database', 'generic_create_destroy', 'get_all'))
+        flags = {k: c[k] for k in ('persist', 'gen_events', 'in_database', 'generic_create_destroy', 'get_all')}
+        flags['kept'] = c['persist'] or c.get('kept')
+        flags = ', '.join(f'.{k} = {boolean(v)}' for k, v in flags.items())
         n_fields, n_msgs = len(c['fields']), len(c['messages'])
         return (f'{{ .name = {string(c["name"])}, .lower = {string(c["name"].lower())}, '
                 f'.fields = {f"fields_{i}" if n_fields else "NULL"}, .msgs = {f"msgs_{i}" if n_msgs else "NULL"}, '

@@ -37,9 +37,9 @@ static struct err *batch_add(struct batch *b, struct store *s, const char *ref)
     struct backend_change c = { .ref = ref };
     bool empty = false;
 
-    if (r && (!durable || r->shelf->class->persist)) {
+    if (r && (!durable || r->shelf->class->kept)) {
         TRY(row_encode(r, durable, &c.blob, &empty));
-        if (!empty || durable || !r->shelf->class->persist) {
+        if (!empty || durable || !r->shelf->class->kept) {
             c.class = r->shelf->class->name;
             c.created = r->created;
         }

@@ -75,7 +75,7 @@ static struct row *row_for(struct load *l, const struct backend_row *in, const c
 
     if (!c)
         return NULL;
-    if (c->persist == durable) {
+    if (c->kept == durable) {
         if (r)
             return NULL;
         r = row_new(&l->store->shelves[c->id], mem_strdup(in->ref), in->created);

@@ -16,7 +16,7 @@ static bool is_derived(const struct field *f)
 
 bool field_is_durable(const struct field *f)
 {
-    return f->persist && f->class->persist && !is_derived(f);
+    return f->persist && f->class->kept && !is_derived(f);
 }
 
 static struct value empty_of(const struct type *t)

@@ -258,7 +258,7 @@ static struct err *do_create(struct apply *a, struct op *o)
     touched_add(&a->touched, r); /* before those it points to: the feed keeps this order */
     row_hook(a->store, r, &a->touched);
     undo_push(a, (struct undo){ .kind = UNDO_CREATE, .row = r });
-    a->log->durable |= o->class->persist;
+    a->log->durable |= o->class->kept;
     return NULL;
 }
 
@@ -305,7 +305,7 @@ static struct err *do_op(struct apply *a, struct op *o)
     TRY(release_related(a, r));
     row_unhook(a->store, r, &a->touched);
     undo_push(a, (struct undo){ .kind = UNDO_DESTROY, .row = r });
-    a->log->durable |= r->shelf->class->persist;
+    a->log->durable |= r->shelf->class->kept;
     return NULL;
 }
 
@@ -325,7 +325,7 @@ static void note_pending(struct undo_log *log)
     for (size_t i = 0; i < log->undos.len; i++) {
         const struct undo *u = &log->undos.p[i];
 
-        if (u->field ? field_is_durable(u->field) : u->row->shelf->class->persist)
+        if (u->field ? field_is_durable(u->field) : u->row->shelf->class->kept)
             u->row->pending = log->gen;
     }
 }

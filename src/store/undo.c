@@ -72,7 +72,7 @@ void undo_log_mark(struct store *s, const struct undo_log *l)
         const struct undo *u = &l->undos.p[i];
         bool whole = u->kind == UNDO_CREATE || u->kind == UNDO_DESTROY || !u->field;
 
-        if (whole ? u->row->shelf->class->persist : field_is_durable(u->field))
+        if (whole ? u->row->shelf->class->kept : field_is_durable(u->field))
             lane_mark(&s->durable_lane, u->row->ref);
         if (whole || !field_is_durable(u->field))
             lane_mark(&s->fleeting_lane, u->row->ref);

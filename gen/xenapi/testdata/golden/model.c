@@ -104,8 +104,8 @@ const struct msg model_msgs[MSG_COUNT] = {
 };
 
 const struct model_class model_classes[CLASS_COUNT] = {
-    { .name = "Box", .lower = "box", .fields = fields_0, .msgs = msgs_0, .uuid = &model_fields[0], .name_label = &model_fields[1], .n_fields = 7, .n_msgs = 26, .id = 0, .persist = true, .gen_events = true, .in_database = true, .generic_create_destroy = true, .get_all = true },
-    { .name = "Lid", .lower = "lid", .fields = fields_1, .msgs = msgs_1, .uuid = &model_fields[7], .name_label = NULL, .n_fields = 2, .n_msgs = 4, .id = 1, .persist = true, .gen_events = false, .in_database = true, .generic_create_destroy = false, .get_all = false },
+    { .name = "Box", .lower = "box", .fields = fields_0, .msgs = msgs_0, .uuid = &model_fields[0], .name_label = &model_fields[1], .n_fields = 7, .n_msgs = 26, .id = 0, .persist = true, .gen_events = true, .in_database = true, .generic_create_destroy = true, .get_all = true, .kept = true },
+    { .name = "Lid", .lower = "lid", .fields = fields_1, .msgs = msgs_1, .uuid = &model_fields[7], .name_label = NULL, .n_fields = 2, .n_msgs = 4, .id = 1, .persist = true, .gen_events = false, .in_database = true, .generic_create_destroy = false, .get_all = false, .kept = true },
 };
 
 const uint16_t model_msgs_by_name[MSG_COUNT] = {
