@@ -194,3 +194,19 @@ TEST_FIBER(every_class_answers_get_all_records)
             CHECK(strstr(fixture_call(&f, f.session, model_msg(i)->name, NULL), "\"result\":{"));
     fixture_done(&f);
 }
+
+TEST_FIBER(the_record_of_the_last_boot_does_not_grow_from_boot_to_boot)
+{
+    struct fixture f;
+    size_t len[3];
+
+    fixture_init(&f, loop);
+    const char *vm = new_vm(&f, "web1");
+    for (size_t i = 0; i < ARRAY_LEN(len); i++) {
+        CHECK(strstr(fixture_call(&f, f.session, "VM.start", vm, "?f", "?f", NULL), "\"result\":\"\""));
+        CHECK(strstr(fixture_call(&f, f.session, "VM.hard_shutdown", vm, NULL), "\"result\":\"\""));
+        len[i] = strlen(row_str(store_find(f.store, vm), F_VM_last_booted_record));
+    }
+    CHECK(len[0] > 1000 && len[2] < len[1] + 200);
+    fixture_done(&f);
+}

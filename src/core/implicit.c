@@ -2,7 +2,6 @@
 #include <string.h>
 #include "base/mem.h"
 #include "core/ops.h"
-#include "core/rbac.h"
 #include "model/query.h"
 
 #define CLASSES_MAX 256
@@ -22,7 +21,7 @@ static const struct class_hooks *hooks_of(const struct model_class *cls)
 
 /* Reading */
 
-void record_write(struct call *c, struct buf *b, const struct row *r)
+void record_write_but(struct call *c, struct buf *b, const struct row *r, const struct field *left_out)
 {
     const struct model_class *cls = row_class(r);
     bool first = true;
@@ -32,7 +31,7 @@ void record_write(struct call *c, struct buf *b, const struct row *r)
         const struct field *f = cls->fields[i];
         struct value v = row_value(c->arena, r, f);
 
-        if (f->type->kind == TYPE_OPTION && v.kind == V_SET && v.n == 0)
+        if (f == left_out || (f->type->kind == TYPE_OPTION && v.kind == V_SET && v.n == 0))
             continue; /* absent options are left out of records */
         wire_map_key(b, c->envelope, first, f->name);
         if (f->type->kind == TYPE_OPTION)
@@ -43,6 +42,11 @@ void record_write(struct call *c, struct buf *b, const struct row *r)
         first = false;
     }
     wire_map_end(b, c->envelope);
+}
+
+void record_write(struct call *c, struct buf *b, const struct row *r)
+{
+    record_write_but(c, b, r, NULL);
 }
 
 static struct value query_field(void *arg, const struct field *f)
@@ -132,27 +136,6 @@ static struct err *store_field(struct call *c, const struct row *r, struct value
     return done ? NULL : core_set(c->core, ref, f, v);
 }
 
-/* A caller whose own role is too weak for a whole map may set it when only keys change that its role may write. */
-static struct err *check_key_roles(struct call *c, const struct value *old, const struct value *v)
-{
-    const struct field *f = c->msg->field;
-    const struct value *maps[2] = { old, v };
-
-    if (c->who.root || c->who.role <= f->write_role)
-        return NULL;
-    for (size_t m = 0; m < 2; m++)
-        for (size_t i = 0; i < maps[m]->n; i++) {
-            const char *key = maps[m]->items[2 * i].s;
-            const struct value *a = value_map_get(old, key), *b = value_map_get(v, key);
-
-            if (a && b && value_eq(a, b))
-                continue;
-            TRY(rbac_check_role(
-                &c->who, rbac_key_role(c->msg, key), arena_printf(c->arena, "%s/key:%s", c->msg->permission, key)));
-        }
-    return NULL;
-}
-
 static struct err *add_to_map(struct call *c, const struct row *r, const struct value *args)
 {
     struct value old = row_value(c->arena, r, c->msg->field);
@@ -202,12 +185,8 @@ static struct err *add_item(struct call *c, const struct row *r, const struct va
 static struct err *change_field(struct call *c, const struct row *r, const struct value *args)
 {
     switch (c->msg->implicit) {
-    case IMPLICIT_SET: {
-        struct value old = row_value(c->arena, r, c->msg->field);
-        if (c->msg->n_key_roles && old.kind == V_MAP && args[1].kind == V_MAP)
-            TRY(check_key_roles(c, &old, &args[1]));
+    case IMPLICIT_SET:
         return store_field(c, r, args[1]);
-    }
     case IMPLICIT_ADD:
         return add_item(c, r, args);
     case IMPLICIT_REMOVE:

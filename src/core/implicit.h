@@ -21,3 +21,4 @@ struct err *implicit_run(struct call *c, const struct value *args, struct value 
 
 /* All fields of one row as the client sees them, into c->raw or any buf. */
 void record_write(struct call *c, struct buf *b, const struct row *r);
+void record_write_but(struct call *c, struct buf *b, const struct row *r, const struct field *left_out);

@@ -145,7 +145,7 @@ static const char *booted_record(struct call *c, const struct row *vm)
 
     xml.envelope = ENVELOPE_XMLRPC;
     buf_init(&b, 1024 * 1024);
-    record_write(&xml, &b, vm);
+    record_write_but(&xml, &b, vm, F_VM_last_booted_record); /* else each boot would hold all before it */
     const char *text = b.len ? arena_strndup(c->arena, b.p, b.len) : "";
     buf_done(&b);
     return text;
