@@ -125,12 +125,12 @@ static struct err *check_session(struct call *c, const struct core_call_req *req
 static struct err *checks(struct call *c, const struct core_call_req *req)
 {
     TRY(check_session(c, req));
+    if (c->msg->pool_internal) /* part of the check of the session: no ordinary one will do */
+        return err_internal("%s is for members of the pool only", c->msg->name);
     if (c->msg->removed)
         return err_message_removed();
-    if (c->msg->pool_internal)
-        return err_internal("%s is for members of the pool only", c->msg->name);
     if (c->msg->session)
-        TRY(rbac_check(&c->who, c->msg, &req->args));
+        TRY(rbac_check(c, &req->args));
     if (req->async && !c->msg->async)
         return err_new("Fault",
             (const char *[]){ arena_printf(c->arena, "No async mode for this operation (rpc: %s)", c->msg->name) }, 1);

@@ -16,15 +16,18 @@
 /* What a caller wants to hear of. */
 struct subscription {
     bool all;
-    bool *classes;     /* by class id */
-    const char **refs; /* single objects */
-    size_t n_refs;
+    bool *classes; /* by class id */
+    struct {
+        const struct model_class *cls;
+        const char *ref;
+    } * objects; /* single ones */
+    size_t n_objects;
 };
 
 static void subscribe(struct arena *a, const struct value *names, struct subscription *s)
 {
     s->classes = arena_new_array(a, model_n_classes(), bool);
-    s->refs = arena_new_array(a, (size_t)names->n + 1, const char *);
+    s->objects = arena_alloc(a, ((size_t)names->n + 1) * sizeof(*s->objects));
     for (size_t i = 0; i < names->n; i++) {
         struct str name = str_of(names->items[i].s), cls, ref;
 
@@ -34,10 +37,12 @@ static void subscribe(struct arena *a, const struct value *names, struct subscri
         }
         bool single = str_cut(name, '/', &cls, &ref);
         const struct model_class *c = model_class_find_nocase(arena_strndup(a, cls.p, cls.len));
-        if (c && single)
-            s->refs[s->n_refs++] = arena_strndup(a, ref.p, ref.len);
-        else if (c)
+        if (c && single) {
+            s->objects[s->n_objects].cls = c;
+            s->objects[s->n_objects++].ref = arena_strndup(a, ref.p, ref.len);
+        } else if (c) {
             s->classes[c->id] = true;
+        }
     }
 }
 
@@ -47,8 +52,8 @@ static bool wanted(const struct subscription *s, const struct model_class *c, co
         return false;
     if (s->all || s->classes[c->id])
         return true;
-    for (size_t i = 0; i < s->n_refs; i++)
-        if (strcmp(s->refs[i], ref) == 0)
+    for (size_t i = 0; i < s->n_objects; i++)
+        if (s->objects[i].cls == c && strcmp(s->objects[i].ref, ref) == 0)
             return true;
     return false;
 }
@@ -88,6 +93,7 @@ struct feed {
     struct call *c;
     const struct subscription *s;
     size_t n;
+    bool messages;    /* a pass of their own before all others */
     enum change pass; /* adds first, then changes, then deletions */
 };
 
@@ -103,9 +109,9 @@ static void write_one(void *arg, const struct change_info *e)
     struct feed *f = arg;
     char id[32];
 
-    if (e->what != f->pass || !wanted(f->s, e->class, e->ref))
+    if (e->what != f->pass || f->messages != (e->class == C_message) || !wanted(f->s, e->class, e->ref))
         return;
-    snprintf(id, sizeof(id), "%llu", (unsigned long long)e->gen);
+    snprintf(id, sizeof(id), "%llu", f->messages ? 0ULL : (unsigned long long)e->gen);
     wire_set_item(f->c->raw, f->c->envelope, f->n++ == 0);
     write_event(f->c, e, id, "0.0");
     wire_set_item_end(f->c->raw, f->c->envelope);
@@ -137,14 +143,17 @@ static void write_counts(struct call *c)
 
 static void write_batch(struct call *c, const struct subscription *s, uint64_t since)
 {
-    struct feed f = { c, s, 0, CHANGE_ADD };
+    struct feed f = { .c = c, .s = s };
     char token[64];
 
     wire_map_begin(c->raw, c->envelope);
     wire_map_key(c->raw, c->envelope, true, "events");
     wire_set_begin(c->raw, c->envelope);
-    for (f.pass = CHANGE_ADD; f.pass <= CHANGE_DEL; f.pass++)
-        store_changes(c->core->store, since, write_one, &f);
+    for (int round = s->all || s->classes[C_message->id] || s->n_objects; round >= 0; round--) {
+        f.messages = round;
+        for (f.pass = CHANGE_ADD; f.pass <= CHANGE_DEL; f.pass++)
+            store_changes(c->core->store, since, write_one, &f);
+    }
     wire_set_end(c->raw, c->envelope);
     wire_map_value_end(c->raw, c->envelope);
     wire_map_key(c->raw, c->envelope, false, "valid_ref_counts");
@@ -188,7 +197,7 @@ static struct err *event_from(struct call *c, const struct event_from_args *a, s
     if (since > store_gen(c->core->store) || (since && since + 1 < store_gen_oldest(c->core->store)))
         return err_events_lost(); /* of another life of the database, or too long ago to tell what went */
     for (seen = since;;) {
-        struct feed f = { c, &s, 0, CHANGE_ADD };
+        struct feed f = { .c = c, .s = &s };
 
         store_changes(c->core->store, seen, count_one, &f);
         seen = store_gen(c->core->store);
@@ -228,7 +237,7 @@ struct registration {
     uint64_t id;
 };
 
-static void registration_drop(struct core *c, const char *session)
+void event_session_ended(struct core *c, const char *session)
 {
     struct registration *r = map_remove(c->registrations, session);
 
@@ -251,7 +260,7 @@ static struct err *event_register_(struct call *c, const struct event_register_a
     fresh->classes = value_pack(&all, &fresh->block);
     fresh->seen = r ? r->seen : store_gen(c->core->store);
     fresh->id = r ? r->id : 0;
-    registration_drop(c->core, c->who.session);
+    event_session_ended(c->core, c->who.session);
     map_put(c->core->registrations, c->who.session, fresh);
     return NULL;
 }
@@ -272,7 +281,7 @@ static struct err *event_unregister(struct call *c, const struct event_unregiste
     r->block = block;
     r->classes = packed;
     if (!left.n)
-        registration_drop(c->core, c->who.session);
+        event_session_ended(c->core, c->who.session);
     return NULL;
 }
 
@@ -298,7 +307,7 @@ static struct err *event_next(struct call *c, const struct event_next_args *args
     for (;;) {
         struct registration *r = map_get(c->core->registrations, c->who.session);
         struct subscription s = { 0 };
-        struct feed f = { c, &s, 0, CHANGE_ADD };
+        struct feed f = { .c = c, .s = &s };
 
         if (!r)
             return err_session_not_registered(c->who.session);

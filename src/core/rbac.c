@@ -1,6 +1,5 @@
-#include <stdio.h>
-#include <string.h>
 #include "core/rbac.h"
+#include <string.h>
 
 static bool key_matches(const char *pattern, const char *key)
 {
@@ -11,12 +10,13 @@ static bool key_matches(const char *pattern, const char *key)
     return strcmp(pattern, key) == 0;
 }
 
-enum role rbac_key_role(const struct msg *m, const char *key)
+/* NULL: a key like any other. */
+static const struct key_role *guard_of(const struct key_role *roles, size_t n, const char *key)
 {
-    for (size_t i = 0; i < m->n_key_roles; i++)
-        if (key_matches(m->key_roles[i].key, key))
-            return m->key_roles[i].role;
-    return m->field ? m->field->write_role : m->role;
+    for (size_t i = 0; i < n; i++)
+        if (key_matches(roles[i].key, key))
+            return &roles[i];
+    return NULL;
 }
 
 struct err *rbac_check_role(const struct principal *who, enum role need, const char *permission)
@@ -26,31 +26,115 @@ struct err *rbac_check_role(const struct principal *who, enum role need, const c
     return err_rbac_permission_denied(permission, "No permission in user session");
 }
 
-struct err *rbac_check(const struct principal *who, const struct msg *m, const struct value *args)
+static struct err *check_key(const struct call *c, const struct key_role *roles, size_t n, const char *key)
 {
-    bool keyed = m->n_params > 1 && strcmp(m->params[1].name, "key") == 0;
-    char permission[256];
+    const struct key_role *guard = guard_of(roles, n, key);
 
-    if (who->root || who->role <= m->role)
+    if (!guard)
+        return rbac_check_role(&c->who, c->msg->role, c->msg->permission);
+    return rbac_check_role(&c->who, guard->role, arena_printf(c->arena, "%s/key:%s", c->msg->permission, key));
+}
+
+/* The map with guarded keys that a setter, implicit or not, replaces as a whole; NULL if it sets none. */
+static const struct field *whole_map(const struct msg *m)
+{
+    const char *dot = strchr(m->name, '.');
+
+    if (!dot || !cstr_starts(dot, ".set_") || m->n_params != 2)
         return NULL;
-    if (m->n_key_roles && m->implicit == IMPLICIT_SET)
-        return NULL; /* decided key by key where the old value is known */
-    if (m->n_key_roles && keyed && args->n > 1 && args->items[1].kind == V_STRING) {
-        const char *key = args->items[1].s;
-        snprintf(permission, sizeof(permission), "%s/key:%s", m->permission, key);
-        return rbac_check_role(who, rbac_key_role(m, key), permission);
-    }
-    return rbac_check_role(who, m->role, m->permission);
+    const struct field *f = m->field ? m->field : model_field_find(m->class, dot + strlen(".set_"));
+    return f && f->n_key_roles && f->type->kind == TYPE_MAP ? f : NULL;
+}
+
+/* May this role write any key of the map? Else it may not set it, not even to what it is. */
+static bool may_write_some(const struct call *c, const struct field *f)
+{
+    bool some = c->who.role <= c->msg->role;
+
+    for (size_t i = 0; i < f->n_key_roles; i++)
+        some = some || c->who.role <= f->key_roles[i].role;
+    return some;
+}
+
+static struct err *check_changes(const struct call *c, const struct field *f, const struct value *args)
+{
+    const struct row *r = store_find_of(c->core->store, f->class, args[0].s);
+    const struct value *maps[2] = { r ? row_get(r, f) : NULL, &args[1] };
+
+    if (!r || !may_write_some(c, f)) /* without an object the call will say so */
+        return rbac_check_role(&c->who, c->msg->role, c->msg->permission);
+    for (size_t m = 0; m < 2; m++)
+        for (size_t i = 0; i < maps[m]->n; i++) {
+            const char *key = maps[m]->items[2 * i].s;
+            const struct value *a = value_map_get(maps[0], key), *b = value_map_get(maps[1], key);
+
+            if (!a || !b || !value_eq(a, b))
+                TRY(check_key(c, f->key_roles, f->n_key_roles, key));
+        }
+    return NULL;
+}
+
+struct err *rbac_check(const struct call *c, const struct value *args)
+{
+    const struct msg *m = c->msg;
+    bool keyed = m->n_key_roles && m->n_params > 1 && strcmp(m->params[1].name, "key") == 0;
+
+    if (c->who.root)
+        return NULL;
+    if (keyed && args->n > 1 && args->items[1].kind == V_STRING)
+        return check_key(c, m->key_roles, m->n_key_roles, args->items[1].s);
+    const struct field *map = whole_map(m);
+    if (map && args->n > 1 && args->items[1].kind == V_MAP)
+        return check_changes(c, map, args->items);
+    return rbac_check_role(&c->who, m->role, m->permission);
+}
+
+/* Permissions */
+
+struct names {
+    struct arena *arena;
+    struct value *v;
+    size_t n;
+    enum role role;
+};
+
+static void grant(struct names *to, enum role need, const char *name)
+{
+    if (need >= to->role)
+        to->v[to->n++] = value_str(name);
+}
+
+static void grant_keys(struct names *to, const struct msg *m)
+{
+    for (size_t k = 0; k < m->n_key_roles; k++)
+        if (m->key_roles[k].role >= (uint8_t)to->role)
+            grant(to, m->key_roles[k].role, arena_printf(to->arena, "%s/key:%s", m->permission, m->key_roles[k].key));
+}
+
+static void grant_action(struct names *to, const struct http_action *h)
+{
+    grant(to, h->role, arena_printf(to->arena, "http/%s", h->name));
+    if (h->sub_action.key)
+        grant(to, h->sub_action.role, arena_printf(to->arena, "http/%s/%s", h->name, h->sub_action.key));
 }
 
 size_t rbac_permissions(enum role role, struct arena *a, struct value **ret)
 {
-    struct value *set = arena_new_array(a, model_n_msgs(), struct value);
-    size_t n = 0;
+    size_t max = model_n_msgs() + 2 * HTTP_ACTION_COUNT + EXTRA_PERMISSION_COUNT;
 
     for (size_t i = 0; i < model_n_msgs(); i++)
-        if (model_msg(i)->session && model_msg(i)->role >= role)
-            set[n++] = value_str(model_msg(i)->permission);
-    *ret = set;
-    return n;
+        max += model_msg(i)->n_key_roles;
+    struct names to = { a, arena_new_array(a, max, struct value), 0, role };
+    for (size_t i = 0; i < model_n_msgs(); i++) {
+        if (!model_msg(i)->session)
+            continue;
+        grant(&to, model_msg(i)->role, model_msg(i)->permission);
+        grant_keys(&to, model_msg(i));
+    }
+    for (size_t i = 0; i < HTTP_ACTION_COUNT; i++)
+        grant_action(&to, &model_http_actions[i]);
+    for (size_t i = 0; i < EXTRA_PERMISSION_COUNT; i++)
+        grant(&to, model_extra_permissions[i].role, model_extra_permissions[i].name);
+    *ret = to.v;
+    return to.n;
 }

@@ -4,13 +4,13 @@
 /*
  * Roles and what they may do (protocol.md section 21). Each role includes all
  * weaker ones, so a check is one comparison; only map keys with roles of their
- * own need a look at the arguments.
+ * own, weaker or stronger than the map's, need a look at the arguments, and a
+ * setter of the whole map at what it would change.
  */
 
 /* RBAC_PERMISSION_DENIED [permission, text] */
-struct err *rbac_check(const struct principal *who, const struct msg *m, const struct value *args) MUST_CHECK;
+struct err *rbac_check(const struct call *c, const struct value *args) MUST_CHECK;
 struct err *rbac_check_role(const struct principal *who, enum role need, const char *permission) MUST_CHECK;
-enum role rbac_key_role(const struct msg *m, const char *key); /* the role that may write this key */
 
 /* Names of all permissions of a role, as session.rbac_permissions lists them. */
 size_t rbac_permissions(enum role role, struct arena *a, struct value **ret);

@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "base/vec.h"
 #include "core/core.h"
+#include "core/event.h"
 #include "core/rbac.h"
 #include "core/task.h"
 #include "gen/ipc_host.h"
@@ -90,6 +91,7 @@ void session_end(struct core *c, const char *ref)
     tx_destroy(t, ref);
     err_ignore(tx_apply(t, NULL), "gone already");
     free(map_remove(c->principals, ref));
+    event_session_ended(c, ref);
     waitq_wake_all(&c->changed); /* its blocked event calls end with SESSION_INVALID */
 }
 
@@ -128,6 +130,15 @@ static const char *group_of(struct arena *a, const struct row *r, size_t *ret_ma
     return named ? arena_printf(a, "u/%s", user) : arena_printf(a, "o/%s", originator);
 }
 
+/* A user whose subject is gone, or has no role any more, has lost its rights: the session ends with them. */
+static bool lost_rights(struct core *c, const struct row *session)
+{
+    if (row_bool(session, F_session_is_local_superuser))
+        return false;
+    const struct row *subject = row_follow(c->store, session, F_session_subject);
+    return !subject || !row_get(subject, F_subject_roles)->n;
+}
+
 void session_collect(struct core *c)
 {
     AUTO(arena_drop) struct arena *a = arena_new();
@@ -148,7 +159,9 @@ void session_collect(struct core *c)
         size_t count = (size_t)(uintptr_t)map_get(counts, group) + 1;
 
         map_put(counts, group, (void *)(uintptr_t)count);
-        if (!all[i].busy && (count > max || now > all[i].last_active_us + IDLE_MAX_US))
+        if (lost_rights(c, r))
+            session_end(c, all[i].ref);
+        else if (!all[i].busy && (count > max || now > all[i].last_active_us + IDLE_MAX_US))
             session_end(c, all[i].ref);
     }
 }

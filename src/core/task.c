@@ -2,6 +2,7 @@
 #include <string.h>
 #include "base/map.h"
 #include "base/mem.h"
+#include "base/uuid.h"
 #include "base/vec.h"
 #include "core/rbac.h"
 
@@ -16,7 +17,6 @@ struct task_info {
     char *session;       /* owned: ref */
     struct fiber *fiber; /* NULL: nobody of this process works on it */
     bool cancellable;
-    bool destroy; /* asked for while it ran */
 };
 
 static char *owner_of(const struct principal *who)
@@ -68,11 +68,30 @@ const char *task_new(
     return ref;
 }
 
+static bool is_open(const struct row *r)
+{
+    const char *status = row_str(r, F_task_status);
+
+    return strcmp(status, "pending") == 0 || strcmp(status, "cancelling") == 0;
+}
+
 bool task_is_pending(const struct core *c, const char *ref)
 {
     const struct row *r = store_find_of(c->store, C_task, ref);
 
-    return r && strcmp(row_str(r, F_task_status), "pending") == 0;
+    return r && is_open(r);
+}
+
+/* Somebody asked for its destruction while it was pending: it goes when it ends. */
+static bool is_unwanted(const struct core *c, const char *ref)
+{
+    const struct row *r = store_find_of(c->store, C_task, ref);
+    const struct value *asked = r ? row_get(r, F_task_current_operations) : NULL;
+
+    for (size_t i = 0; asked && i < asked->n; i++)
+        if (strcmp(asked->items[2 * i + 1].s, "destroy") == 0)
+            return true;
+    return false;
 }
 
 static const char *status_of(const struct err *e)
@@ -86,6 +105,7 @@ void task_finish(struct core *c, const char *ref, const char *result_xml, struct
 {
     AUTO(arena_drop) struct arena *a = arena_new();
     AUTO(err_drop) struct err *owned UNUSED = e;
+    bool unwanted = is_unwanted(c, ref);
     size_t n = e ? err_n_params(e) + 1 : 0;
     struct value *info = arena_new_array(a, n + 1, struct value);
 
@@ -102,8 +122,7 @@ void task_finish(struct core *c, const char *ref, const char *result_xml, struct
     tx_set(t, ref, F_task_allowed_operations, value_set(NULL, 0));
     tx_set(t, ref, F_task_current_operations, value_map(NULL, 0));
     err_ignore(tx_apply(t, NULL), "a volatile row that is there");
-    struct task_info *known = map_get(c->tasks, ref);
-    if (known && known->destroy)
+    if (unwanted)
         task_destroy_row(c, ref);
 }
 
@@ -172,7 +191,7 @@ struct err *task_check(struct call *c)
     return fiber_interrupted() ? err_task_cancelled(c->task) : NULL;
 }
 
-struct err *task_assert_owner(struct call *c, const char *ref, const char *permission)
+struct err *task_assert_owner(struct call *c, const char *ref)
 {
     const struct row *r = NULL;
 
@@ -183,7 +202,7 @@ struct err *task_assert_owner(struct call *c, const char *ref, const char *permi
     AUTO(mem_drop) char *me = owner_of(&c->who);
     if (info && strcmp(info->owner, me) == 0)
         return NULL;
-    return rbac_check_role(&c->who, ROLE_POOL_OPERATOR, permission);
+    return rbac_check_role(&c->who, ROLE_POOL_OPERATOR, "task.destroy/any");
 }
 
 /* Collection */
@@ -196,7 +215,7 @@ void task_collect(struct core *c)
 
     for (const struct row *r = store_first(c->store, C_task); r; r = store_next(r)) {
         uint64_t finished = 0, created = 0;
-        bool pending = strcmp(row_str(r, F_task_status), "pending") == 0;
+        bool pending = is_open(r);
         struct task_info *info = map_get(c->tasks, row_ref(r));
 
         datetime_parse(row_str(r, F_task_finished), &finished);
@@ -229,15 +248,27 @@ static struct err *task_create(struct call *c, const struct task_create_args *a,
     return NULL;
 }
 
+/* Adds what was asked of a task to its current_operations. */
+static struct err *ask(struct call *c, const char *ref, const char *what)
+{
+    const struct row *r = NULL;
+    char uuid[UUID_LEN + 1];
+
+    TRY(call_row(c, C_task, ref, &r));
+    uuid_make(uuid);
+    struct tx *t = tx_begin(c->core->store);
+    tx_set(t, ref, F_task_current_operations,
+        value_map_with(c->arena, row_get(r, F_task_current_operations),
+            value_str(arena_printf(c->arena, "OpaqueRef:%s", uuid)), value_str(what)));
+    return tx_apply(t, NULL);
+}
+
 static struct err *task_destroy(struct call *c, const struct task_destroy_args *a, struct value *ret)
 {
     (void)ret;
-    TRY(task_assert_owner(c, a->self, "task.destroy/any"));
-    struct task_info *info = map_get(c->core->tasks, a->self);
-    if (info && info->fiber) { /* it goes when it has ended */
-        info->destroy = true;
-        return NULL;
-    }
+    TRY(task_assert_owner(c, a->self));
+    if (task_is_pending(c->core, a->self))
+        return ask(c, a->self, "destroy");
     task_destroy_row(c->core, a->self);
     return NULL;
 }
@@ -245,14 +276,11 @@ static struct err *task_destroy(struct call *c, const struct task_destroy_args *
 static struct err *task_cancel(struct call *c, const struct task_cancel_args *a, struct value *ret)
 {
     (void)ret;
-    TRY(task_assert_owner(c, a->task, "task.cancel/any"));
+    TRY(task_assert_owner(c, a->task));
     struct task_info *info = map_get(c->core->tasks, a->task);
     if (!task_is_pending(c->core, a->task))
         return err_operation_not_allowed("the task has ended already");
-    struct value pair[2] = { value_str(a->task), value_str("cancel") };
-    struct tx *t = tx_begin(c->core->store);
-    tx_set(t, a->task, F_task_current_operations, value_map(pair, 1));
-    TRY(tx_apply(t, NULL));
+    TRY(ask(c, a->task, "cancel"));
     if (!info || !info->fiber) /* made by a client: nobody of us works on it */
         task_finish(c->core, a->task, "", err_task_cancelled(a->task));
     else if (info->cancellable)
@@ -260,10 +288,9 @@ static struct err *task_cancel(struct call *c, const struct task_cancel_args *a,
     return NULL;
 }
 
-static struct err *set_own(
-    struct call *c, const char *ref, const struct field *f, struct value v, const char *permission)
+static struct err *set_own(struct call *c, const char *ref, const struct field *f, struct value v)
 {
-    TRY(task_assert_owner(c, ref, permission));
+    TRY(task_assert_owner(c, ref));
     struct tx *t = tx_begin(c->core->store);
     tx_set(t, ref, f, v);
     return tx_commit(t);
@@ -272,40 +299,47 @@ static struct err *set_own(
 static struct err *task_set_status(struct call *c, const struct task_set_status_args *a, struct value *ret)
 {
     (void)ret;
-    TRY(task_assert_owner(c, a->self, "task.set_status"));
+    TRY(task_assert_owner(c, a->self));
     if (!task_is_pending(c->core, a->self)) /* it leaves pending once only */
         return err_operation_not_allowed("the task has ended already");
+    bool ends = strcmp(a->value, "pending") != 0 && strcmp(a->value, "cancelling") != 0;
+    bool unwanted = ends && is_unwanted(c->core, a->self);
     struct tx *t = tx_begin(c->core->store);
     tx_set(t, a->self, F_task_status, value_str(a->value));
-    if (strcmp(a->value, "pending") != 0 && strcmp(a->value, "cancelling") != 0) {
+    if (ends) {
         tx_set(t, a->self, F_task_finished, value_datetime(now_text(c->core, c->arena)));
         tx_set(t, a->self, F_task_progress, value_float(1.0));
+        tx_set(t, a->self, F_task_allowed_operations, value_set(NULL, 0));
+        tx_set(t, a->self, F_task_current_operations, value_map(NULL, 0));
     }
-    return tx_commit(t);
+    TRY(tx_commit(t));
+    if (unwanted)
+        task_destroy_row(c->core, a->self);
+    return NULL;
 }
 
 static struct err *task_set_progress(struct call *c, const struct task_set_progress_args *a, struct value *ret)
 {
     (void)ret;
-    return set_own(c, a->self, F_task_progress, value_float(a->value), "task.set_progress");
+    return set_own(c, a->self, F_task_progress, value_float(a->value));
 }
 
 static struct err *task_set_result(struct call *c, const struct task_set_result_args *a, struct value *ret)
 {
     (void)ret;
-    return set_own(c, a->self, F_task_result, value_str(a->value), "task.set_result");
+    return set_own(c, a->self, F_task_result, value_str(a->value));
 }
 
 static struct err *task_set_error_info(struct call *c, const struct task_set_error_info_args *a, struct value *ret)
 {
     (void)ret;
-    return set_own(c, a->self, F_task_error_info, *a->value, "task.set_error_info");
+    return set_own(c, a->self, F_task_error_info, *a->value);
 }
 
 /* Keys of other_config that weaker roles may write on any task: those of the model's key roles are checked before. */
 static struct err *set_other_config(struct call *c, const char *ref, struct value v)
 {
-    return set_own(c, ref, F_task_other_config, v, c->msg->permission);
+    return set_own(c, ref, F_task_other_config, v);
 }
 
 static struct err *task_add_to_other_config(

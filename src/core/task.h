@@ -24,4 +24,4 @@ bool task_of_session(const struct core *c, const char *session);
 void task_collect(struct core *c); /* removes what is old */
 void task_done(struct core *c);    /* frees what is known beside the rows */
 /* May this caller touch that task: own, or the permission for others'? */
-struct err *task_assert_owner(struct call *c, const char *ref, const char *permission) MUST_CHECK;
+struct err *task_assert_owner(struct call *c, const char *ref) MUST_CHECK;

@@ -197,7 +197,7 @@ static struct err *take_task(struct call *c, const struct core_http_req *req, co
         c->task = task_new(c->core, c->arena, label, NULL, &c->who);
         return NULL;
     }
-    TRY(task_assert_owner(c, req->task_id, "task.set_status"));
+    TRY(task_assert_owner(c, req->task_id));
     if (!task_is_pending(c->core, req->task_id))
         return err_operation_not_allowed("the task has ended already");
     c->task = arena_strdup(c->arena, req->task_id);

@@ -1,0 +1,174 @@
+#include <string.h>
+#include "base/map.h"
+#include "core/call.h"
+#include "core/fixture_test.h"
+
+/* Rules of the API, one by one. */
+
+#define OK "\"result\":\"\""
+
+static const char *template_of(struct fixture *f, const char *name)
+{
+    struct value label = value_str(name);
+    const char *found = fixture_call_values(f, f->session, "VM.get_by_name_label", &label, 1, false);
+    const char *p = strstr(found, "OpaqueRef:");
+
+    return p ? arena_strndup(f->arena, p, strcspn(p, "\"")) : "";
+}
+
+static const char *new_vm(struct fixture *f, const char *name)
+{
+    const char *vm =
+        fixture_result(f, fixture_call(f, f->session, "VM.clone", template_of(f, "Other install media"), name, NULL));
+
+    CHECK(strstr(fixture_call(f, f->session, "VM.provision", vm, NULL), OK));
+    return vm;
+}
+
+static struct value record_of(struct fixture *f, size_t n, const char *const *pairs)
+{
+    struct value *v = arena_new_array(f->arena, 2 * n + 1, struct value);
+
+    for (size_t i = 0; i < 2 * n; i++)
+        v[i] = value_str(pairs[i]);
+    return value_map(v, n);
+}
+
+/* Logs in as a user with that role. */
+static const char *user(struct fixture *f, const char *name, const char *role)
+{
+    const char *pairs[] = { "subject_identifier", arena_printf(f->arena, "u:%s", name) };
+    struct value record = record_of(f, 1, pairs);
+    const char *subject = fixture_result(f, fixture_call_values(f, f->session, "subject.create", &record, 1, false));
+    struct value none = value_set(NULL, 0);
+
+    CHECK_OK(core_set(f->core, subject, F_subject_roles, none));
+    for (const struct row *r = store_first(f->store, C_role); r; r = store_next(r))
+        if (strcmp(row_str(r, F_role_name_label), role) == 0)
+            CHECK(strstr(fixture_call(f, f->session, "subject.add_to_roles", subject, row_ref(r), NULL), OK));
+    return fixture_result(f, fixture_call(f, "", "session.login_with_password", name, "right", NULL));
+}
+
+static const char *set_map(
+    struct fixture *f, const char *session, const char *method, const char *ref, struct value map)
+{
+    struct value args[2] = { value_str(ref), map };
+
+    return fixture_call_values(f, session, method, args, 2, false);
+}
+
+TEST_FIBER(a_guarded_key_needs_the_role_of_that_key)
+{
+    struct fixture f;
+
+    fixture_init(&f, loop);
+    const char *vm = new_vm(&f, "web1"), *admin = user(&f, "adam", "vm-admin"),
+               *operator= user(&f, "olga", "vm-operator"), *reader = user(&f, "rita", "read-only");
+    CHECK(strstr(fixture_call(&f, admin, "VM.add_to_other_config", vm, "pci", "0/0000:00:01.0", NULL),
+        "\"RBAC_PERMISSION_DENIED\",\"data\":[\"vm.add_to_other_config/key:pci\""));
+    CHECK(strstr(fixture_call(&f, admin, "VM.add_to_platform", vm, "hvm_serial", "pty", NULL), "/key:hvm_serial"));
+    CHECK(strstr(fixture_call(&f, admin, "VM.add_to_other_config", vm, "k", "v", NULL), OK));
+    CHECK(strstr(fixture_call(&f, operator, "VM.add_to_other_config", vm, "folder", "/a", NULL), OK));
+    CHECK(strstr(fixture_call(&f, operator, "VM.add_to_other_config", vm, "XenCenter.CustomFields.x", "1", NULL), OK));
+    CHECK(strstr(fixture_call(&f, operator, "VM.add_to_other_config", vm, "other", "/a", NULL),
+        "\"data\":[\"vm.add_to_other_config\","));
+    CHECK(strstr(fixture_call(&f, reader, "VM.add_to_other_config", vm, "folder", "/a", NULL), "/key:folder"));
+    fixture_done(&f);
+}
+
+TEST_FIBER(a_weaker_role_sets_a_map_if_only_its_own_keys_change)
+{
+    struct fixture f;
+
+    fixture_init(&f, loop);
+    const char *vm = new_vm(&f, "web1"), *pool = row_ref(store_first(f.store, C_pool)),
+               *admin = user(&f, "adam", "vm-admin"), *operator= user(&f, "olga", "vm-operator"),
+               *reader = user(&f, "rita", "read-only");
+    struct value old = value_copy(f.arena, row_get(store_find(f.store, vm), F_VM_other_config));
+    struct value folder = value_map_with(f.arena, &old, value_str("folder"), value_str("/b"));
+    struct value other = value_map_with(f.arena, &folder, value_str("k"), value_str("v"));
+    struct value pci = value_map_with(f.arena, &old, value_str("pci"), value_str("0/0000:00:01.0"));
+    CHECK(strstr(set_map(&f, operator, "VM.set_other_config", vm, folder), OK));
+    CHECK(strstr(set_map(&f, operator, "VM.set_other_config", vm, other), "\"data\":[\"vm.set_other_config\","));
+    CHECK(strstr(set_map(&f, reader, "VM.set_other_config", vm, folder), "RBAC_PERMISSION_DENIED"));
+    CHECK(strstr(set_map(&f, admin, "VM.set_other_config", vm, pci), "vm.set_other_config/key:pci"));
+    CHECK(strstr(set_map(&f, admin, "VM.set_other_config", vm, other), OK));
+    const char *pairs[] = { "EMPTY_FOLDERS", "x" };
+    struct value empty = record_of(&f, 1, pairs);
+    CHECK(strstr(set_map(&f, operator, "pool.set_other_config", pool, empty), OK));
+    CHECK(strstr(set_map(&f, operator, "pool.set_other_config", pool, old), "RBAC_PERMISSION_DENIED"));
+    fixture_done(&f);
+}
+
+TEST_FIBER(permissions_list_keys_and_http_actions)
+{
+    struct fixture f;
+
+    fixture_init(&f, loop);
+    for (const struct row *r = store_first(f.store, C_role); r; r = store_next(r)) {
+        if (strcmp(row_str(r, F_role_name_label), "vm-operator") != 0)
+            continue;
+        const char *all = fixture_call(&f, f.session, "role.get_permissions_name_label", row_ref(r), NULL);
+        CHECK(strstr(all, "\"vm.add_to_other_config/key:folder\""));
+        CHECK(!strstr(all, "\"vm.add_to_other_config/key:pci\""));
+        CHECK(strstr(all, "\"http/connect_console\"") && !strstr(all, "\"task.destroy/any\""));
+    }
+    fixture_done(&f);
+}
+
+TEST_FIBER(a_session_ends_when_its_user_has_no_role_any_more)
+{
+    struct fixture f;
+
+    fixture_init(&f, loop);
+    const char *session = user(&f, "olga", "vm-operator");
+    CHECK(strstr(fixture_call(&f, session, "VM.get_all", NULL), "\"result\":["));
+    const struct row *subject = store_first(f.store, C_subject);
+    CHECK(strstr(fixture_call(&f, f.session, "subject.destroy", row_ref(subject), NULL), OK));
+    fiber_sleep(31 * 1000 * 1000);
+    CHECK(strstr(fixture_call(&f, session, "VM.get_all", NULL), "SESSION_INVALID"));
+    fixture_done(&f);
+}
+
+TEST_FIBER(a_pending_task_that_is_destroyed_goes_when_it_ends)
+{
+    struct fixture f;
+
+    fixture_init(&f, loop);
+    const char *task = fixture_result(&f, fixture_call(&f, f.session, "task.create", "mine", "", NULL));
+    CHECK(strstr(fixture_call(&f, f.session, "task.destroy", task, NULL), OK));
+    CHECK(strstr(fixture_call(&f, f.session, "task.get_current_operations", task, NULL), "\"destroy\""));
+    CHECK(strstr(fixture_call(&f, f.session, "task.set_status", task, "success", NULL), OK));
+    CHECK(strstr(fixture_call(&f, f.session, "task.get_status", task, NULL), "HANDLE_INVALID"));
+    fixture_done(&f);
+}
+
+TEST_FIBER(messages_come_first_in_a_batch)
+{
+    struct fixture f;
+    struct value all[1] = { value_str("*") };
+
+    fixture_init(&f, loop);
+    const char *uuid = row_str(core_host_row(f.core), F_host_uuid);
+    CHECK(
+        strstr(fixture_call(&f, f.session, "message.create", "HELLO", "#5", "Host", uuid, "body", NULL), "OpaqueRef"));
+    struct value args[3] = { value_set(all, 1), value_str(""), value_float(0) };
+    const char *body = fixture_call_values(&f, f.session, "event.from", args, 3, false);
+    CHECK(strstr(body, "\"events\":[{\"id\":\"0\",\"timestamp\":\"0.0\",\"class\":\"message\""));
+    fixture_done(&f);
+}
+
+TEST_FIBER(an_event_call_for_one_object_wants_its_class_too)
+{
+    struct fixture f;
+
+    fixture_init(&f, loop);
+    const char *vm = new_vm(&f, "web1");
+    struct value wrong[1] = { value_str(arena_printf(f.arena, "host/%s", vm)) };
+    struct value right[1] = { value_str(arena_printf(f.arena, "VM/%s", vm)) };
+    struct value args[3] = { value_set(wrong, 1), value_str(""), value_float(0) };
+    CHECK(strstr(fixture_call_values(&f, f.session, "event.from", args, 3, false), "\"events\":[]"));
+    args[0] = value_set(right, 1);
+    CHECK(strstr(fixture_call_values(&f, f.session, "event.from", args, 3, false), vm));
+    fixture_done(&f);
+}
