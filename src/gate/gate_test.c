@@ -333,8 +333,6 @@ TEST_FIBER(the_gate_itself_refuses_what_needs_no_state)
             "\"message\":\"MESSAGE_PARAMETER_COUNT_MISMATCH\",\"data\":[\"VM.get_name_label\",\"1\",\"0\"]" },
         { "/jsonrpc", JSON2("VM.get_name_label", "\"s\",\"r\",\"t\""),
             "\"message\":\"MESSAGE_PARAMETER_COUNT_MISMATCH\",\"data\":[\"VM.get_name_label\",\"1\",\"2\"]" },
-        { "/jsonrpc", JSON2("Async.VM.get_name_label", "\"s\",\"r\""),
-            "\"message\":\"Fault\",\"data\":[\"No async mode for this operation (rpc: VM.get_name_label)\"]" },
         { "/jsonrpc", JSON2("VM.start", "\"s\",\"r\",\"perhaps\",false"), "\"error\":" },
         { "/jsonrpc", JSON2("VM.get_by_name_label", "\"s\",\"\xff\""), "\"Invalid UTF-8 string in parameter\"" },
         { "/", XML_CALL("VM.fly", ""), "<value>MESSAGE_METHOD_UNKNOWN</value><value>VM.fly</value>" },

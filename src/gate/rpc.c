@@ -214,13 +214,7 @@ static struct err *understand(struct rpc *x)
     if (!x->msg)
         return err_message_method_unknown(x->name);
     TRY(check_count(x));
-    TRY(check_args(x));
-    if (x->async && !x->msg->async) {
-        const char *text = arena_printf(x->arena, "No async mode for this operation (rpc: %s)", x->name);
-
-        return err_new("Fault", &text, 1);
-    }
-    return NULL;
+    return check_args(x);
 }
 
 /* Calls that are about the protocol and no object */
