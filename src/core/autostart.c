@@ -39,7 +39,7 @@ static void start_all(void *arg)
             .task = "",
             .who = {
                 .session = "", .root = true, .role = ROLE_LOCAL_ROOT, .user = "root", .sid = "", .originator = "" } };
-        struct err *e = vm_start_here(&call, list[i].ref);
+        struct err *e = vm_start_here(&call, list[i].ref, false);
 
         log_info("guest starts with its host", F("vm", list[i].ref), F("error", e ? err_text(e) : NULL));
         err_free(e);

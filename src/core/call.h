@@ -105,3 +105,4 @@ void network_register(struct api_handlers *h);
 void pif_register(struct api_handlers *h);
 void secret_register(struct api_handlers *h);
 void message_register(struct api_handlers *h);
+void appliance_register(struct api_handlers *h);

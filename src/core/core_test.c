@@ -210,3 +210,35 @@ TEST_FIBER(the_record_of_the_last_boot_does_not_grow_from_boot_to_boot)
     CHECK(len[0] > 1000 && len[2] < len[1] + 200);
     fixture_done(&f);
 }
+
+TEST_FIBER(an_appliance_starts_and_stops_its_vms_in_order)
+{
+    struct fixture f;
+
+    fixture_init(&f, loop);
+    const char *db = new_vm(&f, "db"), *web = new_vm(&f, "web");
+    struct value pairs[4] = { value_str("name_label"), value_str("shop"), value_str("name_description"),
+        value_str("") };
+    struct value record = value_map(pairs, 2);
+    const char *shop = fixture_result(&f, fixture_call_values(&f, f.session, "VM_appliance.create", &record, 1, false));
+    CHECK(strstr(fixture_call(&f, f.session, "VM_appliance.start", shop, "?f", NULL), "OPERATION_NOT_ALLOWED"));
+    CHECK(strstr(fixture_call(&f, f.session, "VM.set_appliance", web, shop, NULL), "\"result\":\"\""));
+    CHECK(strstr(fixture_call(&f, f.session, "VM.set_appliance", db, shop, NULL), "\"result\":\"\""));
+    CHECK(strstr(fixture_call(&f, f.session, "VM.set_order", web, "#2", NULL), "\"result\":\"\""));
+    CHECK(strstr(fixture_call(&f, f.session, "VM.set_order", db, "#1", NULL), "\"result\":\"\""));
+    CHECK(strstr(fixture_call(&f, f.session, "VM.set_start_delay", db, "#30", NULL), "\"result\":\"\""));
+    uint64_t before = clock_now(loop);
+    CHECK(strstr(fixture_call(&f, f.session, "VM_appliance.start", shop, "?f", NULL), "\"result\":\"\""));
+    CHECK(clock_now(loop) - before >= 30000000);
+    CHECK_STR(power_of(&f, db), "Running");
+    CHECK_STR(power_of(&f, web), "Running");
+    CHECK(strstr(fixture_call(&f, f.session, "VM_appliance.clean_shutdown", shop, NULL), "\"result\":\"\""));
+    CHECK_STR(power_of(&f, db), "Halted");
+    f.fail_start = "BOOTLOADER_FAILED";
+    CHECK(strstr(fixture_call(&f, f.session, "VM_appliance.start", shop, "?f", NULL),
+        "\"OPERATION_PARTIALLY_FAILED\",\"data\":[\"start\",\"OpaqueRef"));
+    CHECK(strstr(fixture_call(&f, f.session, "VM_appliance.hard_shutdown", shop, NULL), "\"result\":\"\""));
+    CHECK(strstr(fixture_call(&f, f.session, "VM_appliance.destroy", shop, NULL), "\"result\":\"\""));
+    CHECK_STR(power_of(&f, web), "Halted");
+    fixture_done(&f);
+}

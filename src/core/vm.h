@@ -15,7 +15,11 @@ void vm_set_halted(struct core *c, struct tx *t, const char *vm_ref);
 struct err *vm_check_params(struct core *c, const struct row *vm) MUST_CHECK;
 
 /* VM.start on this host, all checks included. */
-struct err *vm_start_here(struct call *c, const char *vm_ref) MUST_CHECK;
+struct err *vm_start_here(struct call *c, const char *vm_ref, bool paused) MUST_CHECK;
+
+/* VM.clean_shutdown, VM.hard_shutdown, VM.shutdown. */
+enum vm_stop { VM_STOP_CLEAN, VM_STOP_HARD, VM_STOP_EITHER };
+struct err *vm_stop(struct call *c, const char *vm_ref, enum vm_stop how) MUST_CHECK;
 
 /* semantics.md 8, in its order. */
 struct err *vm_assert_can_boot_here(struct call *c, const char *vm_ref, const char *host_ref) MUST_CHECK;

@@ -200,15 +200,15 @@ static struct err *start(struct call *c, const char *vm_ref, const char *host_re
     return NULL;
 }
 
-struct err *vm_start_here(struct call *c, const char *vm_ref)
+struct err *vm_start_here(struct call *c, const char *vm_ref, bool paused)
 {
-    return start(c, vm_ref, c->core->host_ref, "start", false);
+    return start(c, vm_ref, c->core->host_ref, "start", paused);
 }
 
 static struct err *start_vm(struct call *c, const struct VM_start_args *a, struct value *ret)
 {
     (void)ret;
-    return start(c, a->vm, c->core->host_ref, "start", a->start_paused);
+    return vm_start_here(c, a->vm, a->start_paused);
 }
 
 static struct err *start_vm_on(struct call *c, const struct VM_start_on_args *a, struct value *ret)
@@ -297,16 +297,46 @@ static struct err *unpause_vm(struct call *c, const struct VM_unpause_args *a, s
     return host_op(c, a->vm, "unpause", "unpause", 0, "Running");
 }
 
+/* A clean shutdown within shutdown_delay, and a hard one if that fails. */
+static struct err *stop_either(struct call *c, const char *vm_ref)
+{
+    const struct row *vm = NULL;
+
+    TRY(call_row(c, C_VM, vm_ref, &vm));
+    if (strcmp(row_str(vm, F_VM_power_state), "Running") == 0) {
+        int64_t delay = row_int(vm, F_VM_shutdown_delay);
+        struct err *e = host_op(
+            c, vm_ref, "clean_shutdown", "shutdown", delay > 0 ? (uint64_t)delay * 1000 : SHUTDOWN_MS, "Halted");
+        if (!e || fiber_interrupted())
+            return e;
+        log_info("clean shutdown failed, a hard one follows", F("vm", vm_ref), F("error", err_text(e)));
+        err_free(e);
+    }
+    return host_op(c, vm_ref, "hard_shutdown", "destroy", 0, "Halted");
+}
+
+struct err *vm_stop(struct call *c, const char *vm_ref, enum vm_stop how)
+{
+    switch (how) {
+    case VM_STOP_CLEAN:
+        return host_op(c, vm_ref, "clean_shutdown", "shutdown", SHUTDOWN_MS, "Halted");
+    case VM_STOP_HARD:
+        return host_op(c, vm_ref, "hard_shutdown", "destroy", 0, "Halted");
+    default:
+        return stop_either(c, vm_ref);
+    }
+}
+
 static struct err *clean_shutdown(struct call *c, const struct VM_clean_shutdown_args *a, struct value *ret)
 {
     (void)ret;
-    return host_op(c, a->vm, "clean_shutdown", "shutdown", SHUTDOWN_MS, "Halted");
+    return vm_stop(c, a->vm, VM_STOP_CLEAN);
 }
 
 static struct err *hard_shutdown(struct call *c, const struct VM_hard_shutdown_args *a, struct value *ret)
 {
     (void)ret;
-    return host_op(c, a->vm, "hard_shutdown", "destroy", 0, "Halted");
+    return vm_stop(c, a->vm, VM_STOP_HARD);
 }
 
 static struct err *clean_reboot(struct call *c, const struct VM_clean_reboot_args *a, struct value *ret)
@@ -321,24 +351,10 @@ static struct err *hard_reboot(struct call *c, const struct VM_hard_reboot_args 
     return host_op(c, a->vm, "hard_reboot", "hard_reboot", 0, "Running");
 }
 
-/* A clean shutdown within shutdown_delay, and a hard one if that fails. */
 static struct err *shutdown_vm(struct call *c, const struct VM_shutdown_args *a, struct value *ret)
 {
-    const struct row *vm = NULL;
-
     (void)ret;
-    TRY(call_row(c, C_VM, a->vm, &vm));
-    if (strcmp(row_str(vm, F_VM_power_state), "Running") == 0) {
-        int64_t delay = row_int(vm, F_VM_shutdown_delay);
-        struct err *e =
-            host_op(c, a->vm, "clean_shutdown", "shutdown", delay > 0 ? (uint64_t)delay * 1000 : SHUTDOWN_MS, "Halted");
-        if (!e)
-            return NULL;
-        TRY(task_check(c) ? e : NULL);
-        log_info("clean shutdown failed, a hard one follows", F("vm", a->vm), F("error", err_text(e)));
-        err_free(e);
-    }
-    return host_op(c, a->vm, "hard_shutdown", "destroy", 0, "Halted");
+    return vm_stop(c, a->vm, VM_STOP_EITHER);
 }
 
 static struct err *power_state_reset(struct call *c, const struct VM_power_state_reset_args *a, struct value *ret)
