@@ -35,7 +35,7 @@ struct member {
 struct crew {
     struct call *call;
     each_fn *each;
-    const struct field *delay; /* seconds after each VM before the next group */
+    const struct field *delay; /* seconds to wait after a group; NULL: each VM's own operation waits (VM.start) */
     struct member *members;
     size_t n, running;
     bool cancelled;
@@ -69,7 +69,7 @@ static void run_group(struct crew *crew, size_t from, size_t to)
 
     for (size_t i = from; i < to; i++) {
         const struct row *vm = store_find_of(core->store, C_VM, crew->members[i].vm);
-        if (vm && row_int(vm, crew->delay) > delay)
+        if (vm && crew->delay && row_int(vm, crew->delay) > delay)
             delay = row_int(vm, crew->delay);
         crew->running++;
         fiber_start(core->loop, "appliance", run_member, &crew->members[i]);
@@ -111,7 +111,7 @@ static struct err *for_all(struct call *c, const char *self, const char *op_name
 {
     AUTO(op_end) struct op op = { 0 };
     const struct row *appliance = NULL;
-    struct crew crew = { .call = c, .each = each, .delay = starting ? F_VM_start_delay : F_VM_shutdown_delay };
+    struct crew crew = { .call = c, .each = each, .delay = starting ? NULL : F_VM_shutdown_delay };
 
     TRY(op_begin(c, &appliance_ops, self, op_name, &op));
     TRY(call_row(c, C_VM_appliance, self, &appliance));
