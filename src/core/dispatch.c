@@ -37,7 +37,7 @@ static struct err *run(struct call *c, const struct value *args, struct value *r
 /* A task of its own for calls that have an asynchronous form: they show in current_operations and can be cancelled. */
 static bool wants_task(const struct call *c)
 {
-    return c->msg->async && c->msg->implicit == IMPLICIT_NONE;
+    return c->msg->async;
 }
 
 /* Headers link the new task to an existing one and fill its other_config (protocol.md section 4). */

@@ -11,9 +11,18 @@ struct err *ops_conflict(const struct op_class *oc, const struct row *r)
 {
     const struct value *current = row_get(r, oc->current);
 
+    char all[512] = "";
+    size_t len = 0;
+
     if (!current->n)
         return NULL;
-    return err_other_operation_in_progress(oc->cls->name, row_ref(r), current->items[1].s, current->items[0].s);
+    if (current->n == 1 || oc != &vm_ops)
+        return err_other_operation_in_progress(oc->cls->name, row_ref(r), current->items[1].s, current->items[0].s);
+    for (size_t i = 0; i < current->n && len < sizeof(all); i++) /* several of a VM are told as {a,b} */
+        len += (size_t)snprintf(all + len, sizeof(all) - len, "%s%s", i ? "," : "{", current->items[2 * i + 1].s);
+    if (len < sizeof(all))
+        snprintf(all + len, sizeof(all) - len, "}");
+    return err_other_operation_in_progress(oc->cls->name, row_ref(r), all, current->items[0].s);
 }
 
 static bool is_conflict(const struct err *e)

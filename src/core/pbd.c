@@ -29,12 +29,12 @@ static struct err *create(struct call *c, struct value *record, const char **ret
 
     TRY(call_row(c, C_host, value_map_str(record, "host"), &host));
     TRY(call_row(c, C_SR, sr_ref, &sr));
-    TRY(check_config(value_map_get(record, "device_config")));
     for (size_t i = 0; i < row_n_related(sr, F_SR_PBDs); i++) {
         const struct row *pbd = row_related(sr, F_SR_PBDs, i);
         if (strcmp(row_str(pbd, F_PBD_host), row_ref(host)) == 0)
             return err_pbd_exists(sr_ref, row_ref(host), row_ref(pbd));
     }
+    TRY(check_config(value_map_get(record, "device_config")));
     const struct value *config = value_map_get(record, "device_config"), *other = value_map_get(record, "other_config");
     struct tx_field fields[4] = { { F_PBD_host, value_str(row_ref(host)) }, { F_PBD_SR, value_str(sr_ref) } };
     size_t n = 2;

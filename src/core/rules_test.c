@@ -172,3 +172,185 @@ TEST_FIBER(an_event_call_for_one_object_wants_its_class_too)
     CHECK(strstr(fixture_call_values(&f, f.session, "event.from", args, 3, false), vm));
     fixture_done(&f);
 }
+
+static const char *call1(struct fixture *f, const char *method, const char *ref)
+{
+    return fixture_call(f, f->session, method, ref, NULL);
+}
+
+/* A disk of a gigabyte on the local SR. */
+static const char *new_vdi(struct fixture *f)
+{
+    const char *sr = arena_strdup(f->arena, row_str(core_pool_row(f->core), F_pool_default_SR));
+    struct value v[] = { value_str("SR"), value_str(sr), value_str("virtual_size"), value_int(1 << 30),
+        value_str("type"), value_str("user"), value_str("sharable"), value_bool(false), value_str("read_only"),
+        value_bool(false), value_str("other_config"), value_map(NULL, 0) };
+    struct value record = value_map(v, ARRAY_LEN(v) / 2);
+
+    return fixture_result(f, fixture_call_values(f, f->session, "VDI.create", &record, 1, false));
+}
+
+static const char *vbd_body(
+    struct fixture *f, const char *vm, const char *vdi, const char *device, const char *mode, const char *type)
+{
+    struct value v[] = { value_str("VM"), value_str(vm), value_str("VDI"), value_str(vdi), value_str("userdevice"),
+        value_str(device), value_str("mode"), value_str(mode), value_str("type"), value_str(type), value_str("empty"),
+        value_bool(!*vdi), value_str("bootable"), value_bool(false), value_str("other_config"), value_map(NULL, 0),
+        value_str("qos_algorithm_type"), value_str(""), value_str("qos_algorithm_params"), value_map(NULL, 0) };
+    struct value record = value_map(v, ARRAY_LEN(v) / 2);
+
+    return fixture_call_values(f, f->session, "VBD.create", &record, 1, false);
+}
+
+static const char *vif_body(struct fixture *f, const char *vm, const char *device, const char *mac, const char *locking)
+{
+    const char *network = row_ref(store_first(f->store, C_network));
+    struct value v[] = { value_str("VM"), value_str(vm), value_str("network"), value_str(network), value_str("device"),
+        value_str(device), value_str("MAC"), value_str(mac), value_str("MTU"), value_int(1500),
+        value_str("other_config"), value_map(NULL, 0), value_str("qos_algorithm_type"), value_str(""),
+        value_str("qos_algorithm_params"), value_map(NULL, 0), value_str("locking_mode"), value_str(locking) };
+    struct value record = value_map(v, ARRAY_LEN(v) / 2);
+
+    return fixture_call_values(f, f->session, "VIF.create", &record, 1, false);
+}
+
+TEST_FIBER(the_power_state_is_looked_at_before_the_value)
+{
+    struct fixture f;
+
+    fixture_init(&f, loop);
+    const char *vm = new_vm(&f, "web1");
+    CHECK(strstr(fixture_call(&f, f.session, "VM.set_VCPUs_max", vm, "#0", NULL), "INVALID_VALUE"));
+    CHECK(strstr(fixture_call(&f, f.session, "VM.start", vm, "?f", "?f", NULL), OK));
+    CHECK(strstr(fixture_call(&f, f.session, "VM.set_VCPUs_max", vm, "#0", NULL), "VM_BAD_POWER_STATE"));
+    CHECK(strstr(fixture_call(&f, f.session, "VM.set_VCPUs_at_startup", vm, "#99", NULL), "VM_BAD_POWER_STATE"));
+    fixture_done(&f);
+}
+
+TEST_FIBER(a_running_vm_lists_only_what_can_be_done)
+{
+    struct fixture f;
+
+    fixture_init(&f, loop);
+    const char *vm = new_vm(&f, "web1");
+    CHECK(strstr(call1(&f, "VM.get_allowed_operations", vm), "\"changing_dynamic_range\""));
+    CHECK(strstr(fixture_call(&f, f.session, "VM.start", vm, "?f", "?f", NULL), OK));
+    CHECK(!strstr(call1(&f, "VM.get_allowed_operations", vm), "\"changing_dynamic_range\""));
+    const char *here = fixture_call(&f, f.session, "VM.get_possible_hosts", vm, NULL);
+    CHECK(strstr(here, f.core->host_ref));
+    fixture_done(&f);
+}
+
+TEST_FIBER(a_copy_gets_a_generation_of_its_own_and_keeps_the_name_of_its_first_template)
+{
+    struct fixture f;
+
+    fixture_init(&f, loop);
+    const char *windows = template_of(&f, "Windows 11");
+    const char *vm = fixture_result(&f, fixture_call(&f, f.session, "VM.clone", windows, "w1", NULL));
+    CHECK(strcmp(row_str(store_find(f.store, vm), F_VM_generation_id), "0:0") != 0);
+    const char *second = fixture_result(&f, fixture_call(&f, f.session, "VM.clone", vm, "w2", NULL));
+    const struct row *a = store_find(f.store, vm), *b = store_find(f.store, second);
+    CHECK(strcmp(row_str(a, F_VM_generation_id), row_str(b, F_VM_generation_id)) != 0);
+    CHECK_STR(row_map_str(b, F_VM_other_config, "base_template_name"), "Windows 11");
+    fixture_done(&f);
+}
+
+TEST_FIBER(memory_of_a_nested_host_is_pinned)
+{
+    struct fixture f;
+
+    fixture_init(&f, loop);
+    const char *vm = new_vm(&f, "web1");
+    CHECK(strstr(fixture_call(&f, f.session, "VM.add_to_platform", vm, "nested-virt", "true", NULL), OK));
+    CHECK(strstr(fixture_call(&f, f.session, "VM.set_memory_limits", vm, "#16777216", "#67108864", "#33554432",
+                     "#67108864", NULL),
+        "MEMORY_CONSTRAINT_VIOLATION_MAXPIN"));
+    CHECK(strstr(fixture_call(&f, f.session, "VM.set_memory_limits", vm, "#16777216", "#67108864", "#67108864",
+                     "#67108864", NULL),
+        OK));
+    fixture_done(&f);
+}
+
+TEST_FIBER(an_action_after_a_crash_must_be_possible)
+{
+    struct fixture f;
+
+    fixture_init(&f, loop);
+    const char *vm = new_vm(&f, "web1");
+    CHECK(strstr(
+        fixture_call(&f, f.session, "VM.set_actions_after_crash", vm, "rename_restart", NULL), "VALUE_NOT_SUPPORTED"));
+    CHECK(strstr(fixture_call(&f, f.session, "VM.set_actions_after_crash", vm, "coredump_and_restart", NULL),
+        "VALUE_NOT_SUPPORTED"));
+    CHECK(strstr(fixture_call(&f, f.session, "VM.set_actions_after_crash", vm, "preserve", NULL), OK));
+    fixture_done(&f);
+}
+
+TEST_FIBER(a_running_vm_that_becomes_protected_is_to_run_always)
+{
+    struct fixture f;
+
+    fixture_init(&f, loop);
+    const char *vm = new_vm(&f, "web1");
+    CHECK(strstr(fixture_call(&f, f.session, "VM.start", vm, "?f", "?f", NULL), OK));
+    CHECK(strstr(fixture_call(&f, f.session, "VM.set_ha_restart_priority", vm, "restart", NULL), OK));
+    CHECK(row_bool(store_find(f.store, vm), F_VM_ha_always_run));
+    CHECK(strstr(fixture_call(&f, f.session, "VM.hard_shutdown", vm, NULL), OK));
+    CHECK(!row_bool(store_find(f.store, vm), F_VM_ha_always_run));
+    fixture_done(&f);
+}
+
+TEST_FIBER(a_disk_in_use_is_told_before_a_read_only_one)
+{
+    struct fixture f;
+
+    fixture_init(&f, loop);
+    const char *one = new_vm(&f, "web1"), *two = new_vm(&f, "web2"), *vdi = new_vdi(&f);
+    CHECK(strstr(vbd_body(&f, one, vdi, "0", "RW", "Disk"), "OpaqueRef:"));
+    const char *vbd = fixture_result(&f, vbd_body(&f, two, vdi, "0", "RW", "Disk"));
+    CHECK(strstr(call1(&f, "VBD.assert_attachable", vbd), OK));
+    CHECK(strstr(fixture_call(&f, f.session, "VDI.set_read_only", vdi, "?t", NULL), OK));
+    CHECK(strstr(call1(&f, "VBD.assert_attachable", vbd), "VDI_READONLY"));
+    CHECK(!strstr(call1(&f, "VBD.get_allowed_operations", vbd), "\"attach\"")); /* told as soon as it is so */
+    CHECK(strstr(fixture_call(&f, f.session, "VDI.set_read_only", vdi, "?f", NULL), OK));
+    CHECK(strstr(fixture_call(&f, f.session, "VM.start", one, "?f", "?f", NULL), OK));
+    CHECK(strstr(fixture_call(&f, f.session, "VDI.set_read_only", vdi, "?t", NULL), OK));
+    CHECK(strstr(call1(&f, "VBD.assert_attachable", vbd), "VDI_IN_USE"));
+    CHECK(strstr(fixture_call(&f, f.session, "VM.hard_shutdown", one, NULL), OK));
+    CHECK(strstr(fixture_call(&f, f.session, "VDI.set_managed", vdi, "?f", NULL), OK));
+    CHECK(strstr(call1(&f, "VBD.assert_attachable", vbd), "VDI_NOT_MANAGED"));
+    CHECK(strstr(call1(&f, "VBD.pause", vbd), "SR_OPERATION_NOT_SUPPORTED"));
+    CHECK(strstr(vbd_body(&f, two, vdi, "255", "RO", "Disk"), "INVALID_DEVICE"));
+    fixture_done(&f);
+}
+
+TEST_FIBER(a_disk_that_somebody_writes_is_not_inserted)
+{
+    struct fixture f;
+
+    fixture_init(&f, loop);
+    const char *one = new_vm(&f, "web1"), *two = new_vm(&f, "web2"), *vdi = new_vdi(&f);
+    CHECK(strstr(vbd_body(&f, one, vdi, "0", "RW", "Disk"), "OpaqueRef:"));
+    const char *drive = fixture_result(&f, vbd_body(&f, two, "", "3", "RO", "CD"));
+    CHECK(strstr(fixture_call(&f, f.session, "VM.start", one, "?f", "?f", NULL), OK));
+    CHECK(strstr(fixture_call(&f, f.session, "VBD.insert", drive, vdi, NULL), "VDI_IN_USE"));
+    CHECK(strstr(fixture_call(&f, f.session, "VM.hard_shutdown", one, NULL), OK));
+    CHECK(strstr(fixture_call(&f, f.session, "VBD.insert", drive, vdi, NULL), OK));
+    fixture_done(&f);
+}
+
+TEST_FIBER(a_vif_is_checked_to_the_letter)
+{
+    struct fixture f;
+
+    fixture_init(&f, loop);
+    const char *vm = new_vm(&f, "web1");
+    CHECK(strstr(vif_body(&f, vm, "0", " 2:00:00:00:00:01", "network_default"), "MAC_INVALID"));
+    CHECK(strstr(vif_body(&f, vm, "0", "03:00:00:00:00:01", "network_default"), "MAC_INVALID"));
+    CHECK(strstr(vif_body(&f, vm, "+0", "", "network_default"), "INVALID_DEVICE"));
+    CHECK(strstr(vif_body(&f, vm, "0", "", "locked"), "LICENCE_RESTRICTION"));
+    CHECK(strstr(vif_body(&f, vm, "0", "", "disabled"), "NOT_IMPLEMENTED"));
+    CHECK(strstr(vif_body(&f, vm, "0", "", "network_default"), "OpaqueRef:"));
+    CHECK(strstr(vif_body(&f, vm, "00", "", "network_default"), "DEVICE_ALREADY_EXISTS"));
+    fixture_done(&f);
+}

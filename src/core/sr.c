@@ -346,9 +346,19 @@ static struct err *sr_set_physical_utilisation(
     return set_field(c, args->self, F_SR_physical_utilisation, value_int(args->value));
 }
 
+/* Gone since introduce() and create() are there; kept to say so. */
+static struct err *sr_make(struct call *c, const struct SR_make_args *args, struct value *ret)
+{
+    (void)c;
+    (void)args;
+    (void)ret;
+    return err_message_deprecated();
+}
+
 void sr_register(struct api_handlers *h)
 {
     h->SR_create = sr_create;
+    h->SR_make = sr_make;
     h->SR_introduce = sr_introduce;
     h->SR_forget = sr_forget;
     h->SR_destroy = sr_destroy;

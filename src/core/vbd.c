@@ -22,34 +22,32 @@ static bool live(const struct row *vbd, struct store *s)
     return row_bool(vbd, F_VBD_currently_attached) && vm && strcmp(row_str(vm, F_VM_power_state), "Suspended") != 0;
 }
 
-/* A disk that somebody else writes, or that we would write beside others. */
+/* A disk that somebody else writes, or that we would write beside others; then one that may not be written. */
 static struct err *check_sharing(struct core *c, const struct row *vbd, const struct row *vdi)
 {
-    bool rw = strcmp(row_str(vbd, F_VBD_mode), "RW") == 0;
+    bool rw = strcmp(row_str(vbd, F_VBD_mode), "RW") == 0, sharable = row_bool(vdi, F_VDI_sharable);
 
-    if (rw && row_bool(vdi, F_VDI_read_only))
-        return err_vdi_readonly(row_ref(vdi));
-    if (row_bool(vdi, F_VDI_sharable))
-        return NULL;
-    for (size_t i = 0; i < row_n_related(vdi, F_VDI_VBDs); i++) {
+    for (size_t i = 0; i < row_n_related(vdi, F_VDI_VBDs) && !sharable; i++) {
         const struct row *other = row_related(vdi, F_VDI_VBDs, i);
         if (other == vbd || !live(other, c->store))
             continue;
         if (rw || strcmp(row_str(other, F_VBD_mode), "RW") == 0)
             return err_new("VDI_IN_USE", (const char *[]){ row_ref(vdi) }, 1);
     }
-    return NULL;
+    return rw && row_bool(vdi, F_VDI_read_only) ? err_vdi_readonly(row_ref(vdi)) : NULL;
 }
 
-static struct err *check_medium(struct core *c, const struct row *vbd, const char *op)
+/* vdi: the disk in the device, or the one that is to be inserted. */
+static struct err *check_medium(struct core *c, const struct row *vbd, const struct row *vdi, const char *op)
 {
-    const struct row *vdi = row_follow(c->store, vbd, F_VBD_VDI);
     const struct value *busy = vdi ? row_get(vdi, F_VDI_current_operations) : NULL;
 
-    if (!vdi || (strcmp(op, "attach") != 0 && strcmp(op, "plug") != 0 && strcmp(op, "insert") != 0))
+    if (!vdi)
         return NULL;
     if (!row_bool(vdi, F_VDI_managed))
         return err_vdi_not_managed(row_ref(vbd));
+    if (strcmp(op, "attach") != 0 && strcmp(op, "plug") != 0 && strcmp(op, "insert") != 0)
+        return NULL;
     for (size_t i = 0; i < busy->n; i++)
         if (strcmp(busy->items[2 * i + 1].s, "copy") != 0 && strcmp(busy->items[2 * i + 1].s, "mirror") != 0)
             return err_other_operation_in_progress("VDI", row_ref(vdi), busy->items[2 * i + 1].s, busy->items[2 * i].s);
@@ -77,7 +75,8 @@ static struct err *check_power(const struct row *vbd, const struct row *vm, cons
     if (strcmp(power, "Suspended") == 0 && (strcmp(op, "insert") == 0 || strcmp(op, "eject") == 0))
         return err_vm_bad_power_state(row_ref(vm), "halted, running", "suspended");
     const struct value *current = row_get(vm, F_VM_current_operations);
-    for (size_t i = 0; i < current->n && is_plugging(op); i++) {
+    bool polite = strcmp(op, "plug") == 0 || strcmp(op, "unplug") == 0; /* unplug_force is not */
+    for (size_t i = 0; i < current->n && polite; i++) {
         const char *name = current->items[2 * i + 1].s;
         if (strcmp(name, "clean_shutdown") == 0 || strcmp(name, "hard_shutdown") == 0 || strcmp(name, "suspend") == 0 ||
             strcmp(name, "pause") == 0)
@@ -91,8 +90,10 @@ static struct err *check(struct core *c, const struct row *vbd, const char *op)
     const struct row *vm = row_follow(c->store, vbd, F_VBD_VM);
     bool empty = row_bool(vbd, F_VBD_empty), cd = strcmp(row_str(vbd, F_VBD_type), "CD") == 0;
 
-    if (strcmp(op, "pause") == 0 || strcmp(op, "unpause") == 0)
-        return err_sr_operation_not_supported(row_str(vbd, F_VBD_VDI));
+    const struct row *vdi = row_follow(c->store, vbd, F_VBD_VDI);
+
+    if (strcmp(op, "pause") == 0 || strcmp(op, "unpause") == 0) /* no driver can */
+        return err_sr_operation_not_supported(vdi ? row_str(vdi, F_VDI_SR) : REF_NULL);
     TRY(ops_conflict(&vbd_ops, vbd));
     if (!vm)
         return err_handle_invalid("VM", row_str(vbd, F_VBD_VM));
@@ -110,7 +111,7 @@ static struct err *check(struct core *c, const struct row *vbd, const char *op)
     if ((strcmp(op, "plug") == 0 || strcmp(op, "attach") == 0) && !cd && strcmp(row_str(vbd, F_VBD_mode), "RO") == 0 &&
         strcmp(row_str(vm, F_VM_domain_type), "hvm") == 0)
         return err_disk_vbd_must_be_readwrite_for_hvm(row_ref(vbd));
-    return check_medium(c, vbd, op);
+    return check_medium(c, vbd, vdi, op);
 }
 
 static const char *const listed[] = { "attach", "eject", "insert", "plug", "unplug", "unplug_force", NULL };
@@ -141,6 +142,8 @@ static struct err *choose_device(struct call *c, const struct row *vm, const cha
     bool any = strcmp(userdevice, "autodetect") == 0;
 
     if (!any && !vbd_position(userdevice, &position))
+        return err_invalid_device(userdevice);
+    if (position > 254 && !row_bool(vm, F_VM_is_control_domain))
         return err_invalid_device(userdevice);
     for (size_t i = 0; i < row_n_related(vm, F_VM_VBDs); i++)
         if (vbd_position(row_str(row_related(vm, F_VM_VBDs, i), F_VBD_userdevice), &other))
@@ -227,7 +230,14 @@ static struct err *destroy(struct call *c, const char *ref, bool *ret_done)
 
 static struct err *set(struct call *c, const struct row *vbd, const struct field *f, struct value *v, bool *ret_done)
 {
-    (void)ret_done;
+    if (f == F_VBD_unpluggable || f == F_VBD_type) { /* what may be done follows */
+        const char *ref = arena_strdup(c->arena, row_ref(vbd));
+
+        *ret_done = true;
+        TRY(core_set(c->core, ref, f, *v));
+        ops_refresh(c->core, &vbd_ops, ref);
+        return NULL;
+    }
     if (f == F_VBD_userdevice) {
         const struct row *vm = row_follow(c->core->store, vbd, F_VBD_VM);
         int64_t mine = -1, wanted = -1;
@@ -331,9 +341,11 @@ static struct err *change_medium(struct call *c, const char *self, const char *o
     struct host_media_req req = { 0 };
 
     TRY(op_begin(c, &vbd_ops, self, op_name, &op));
-    if (vdi)
-        TRY(call_row(c, C_VDI, vdi, &row));
     TRY(running_vm(c, self, &vbd, &vm, &running));
+    if (vdi) {
+        TRY(call_row(c, C_VDI, vdi, &row));
+        TRY(check_medium(c->core, vbd, row, op_name));
+    }
     const char *old = arena_strdup(c->arena, row_str(vbd, F_VBD_VDI));
     if (running) {
         TRY(core_need_host(c->core, &host));
@@ -369,6 +381,24 @@ static struct err *vbd_eject(struct call *c, const struct VBD_eject_args *a, str
 {
     (void)ret;
     return change_medium(c, a->vbd, "eject", NULL);
+}
+
+static struct err *vbd_pause(struct call *c, const struct VBD_pause_args *a, struct value *ret)
+{
+    const struct row *vbd = NULL;
+
+    (void)ret;
+    TRY(call_row(c, C_VBD, a->self, &vbd));
+    return check(c->core, vbd, "pause");
+}
+
+static struct err *vbd_unpause(struct call *c, const struct VBD_unpause_args *a, struct value *ret)
+{
+    const struct row *vbd = NULL;
+
+    (void)ret;
+    TRY(call_row(c, C_VBD, a->self, &vbd));
+    return check(c->core, vbd, "unpause");
 }
 
 static struct err *vbd_assert_attachable(struct call *c, const struct VBD_assert_attachable_args *a, struct value *ret)
@@ -411,6 +441,8 @@ void vbd_register(struct api_handlers *h)
     h->VBD_unplug_force = vbd_unplug_force;
     h->VBD_insert = vbd_insert;
     h->VBD_eject = vbd_eject;
+    h->VBD_pause = vbd_pause;
+    h->VBD_unpause = vbd_unpause;
     h->VBD_assert_attachable = vbd_assert_attachable;
     h->VBD_set_mode = vbd_set_mode;
 }

@@ -561,6 +561,13 @@ static struct err *set_field(struct call *c, const char *ref, const struct field
     TRY(call_row(c, C_VDI, ref, &vdi));
     TRY(core_set(c->core, ref, f, v));
     ops_refresh(c->core, &vdi_ops, ref);
+    TRY(call_row(c, C_VDI, ref, &vdi));
+    size_t n = row_n_related(vdi, F_VDI_VBDs);
+    const char **vbds = arena_new_array(c->arena, n + 1, const char *);
+    for (size_t i = 0; i < n; i++)
+        vbds[i] = arena_strdup(c->arena, row_ref(row_related(vdi, F_VDI_VBDs, i)));
+    for (size_t i = 0; i < n; i++) /* whether it may be attached depends on what was set */
+        ops_refresh(c->core, &vbd_ops, vbds[i]);
     return NULL;
 }
 

@@ -1,3 +1,4 @@
+#include <ctype.h>
 #include <string.h>
 #include "core/implicit.h"
 #include "core/ops.h"
@@ -27,8 +28,9 @@ static struct err *check(struct core *c, const struct row *vif, const char *op)
         return err_device_already_detached(row_ref(vif));
     const struct value *current = row_get(vm, F_VM_current_operations);
     for (size_t i = 0; i < current->n; i++)
-        if (strstr(current->items[2 * i + 1].s, "shutdown") || strcmp(current->items[2 * i + 1].s, "suspend") == 0)
-            return err_operation_not_allowed("The VM is being shut down or suspended");
+        if (strstr(current->items[2 * i + 1].s, "shutdown") || strcmp(current->items[2 * i + 1].s, "suspend") == 0 ||
+            strcmp(current->items[2 * i + 1].s, "pause") == 0)
+            return err_operation_not_allowed("The VM is being shut down, suspended or paused");
     return NULL;
 }
 
@@ -41,12 +43,32 @@ const struct op_class vif_ops = { .cls = C_VIF,
 
 static bool mac_valid(const char *mac)
 {
-    unsigned b[6];
-    int n = 0;
+    for (size_t i = 0; i < 17; i++) /* xx:xx:xx:xx:xx:xx; stops at an early end */
+        if (i % 3 == 2 ? mac[i] != ':' : !isxdigit((unsigned char)mac[i]))
+            return false;
+    return !mac[17] && !strchr("13579bdfBDF", mac[1]); /* unicast */
+}
 
-    return strlen(mac) == 17 &&
-        sscanf(mac, "%2x:%2x:%2x:%2x:%2x:%2x%n", &b[0], &b[1], &b[2], &b[3], &b[4], &b[5], &n) == 6 && n == 17 &&
-        !(b[0] & 1);
+/* Nothing filters a guest's traffic yet: a lock that would not hold is refused. */
+static struct err *check_locking(const struct value *record)
+{
+    const char *mode = value_map_str(record, "locking_mode");
+    const struct value *v4 = value_map_get(record, "ipv4_allowed"), *v6 = value_map_get(record, "ipv6_allowed");
+
+    if (strcmp(mode, "locked") == 0 || (v4 && v4->n) || (v6 && v6->n))
+        return err_licence_restriction("VIF_locking");
+    return strcmp(mode, "disabled") == 0 ? err_not_implemented("VIFs with locking_mode disabled") : NULL;
+}
+
+/* Is the number taken, however it is spelt? */
+static bool is_taken(const struct row *vm, int64_t number)
+{
+    int64_t other = -1;
+
+    for (size_t i = 0; i < row_n_related(vm, F_VM_VIFs); i++)
+        if (str_to_i64(str_of(row_str(row_related(vm, F_VM_VIFs, i), F_VIF_device)), &other) && other == number)
+            return true;
+    return false;
 }
 
 static struct err *create(struct call *c, struct value *record, const char **ret_ref)
@@ -58,7 +80,8 @@ static struct err *create(struct call *c, struct value *record, const char **ret
 
     TRY(call_row(c, C_VM, value_map_str(record, "VM"), &vm));
     TRY(call_row(c, C_network, value_map_str(record, "network"), &network));
-    if (!str_to_i64(str_of(device), &number) || number < 0 || number > 65535)
+    TRY(check_locking(record));
+    if (!isdigit((unsigned char)device[0]) || !str_to_i64(str_of(device), &number) || number < 0 || number > 65535)
         return err_invalid_device(device);
     bool generate = !*mac;
     const char *seed = row_map_str(vm, F_VM_other_config, "mac_seed");
@@ -66,9 +89,8 @@ static struct err *create(struct call *c, struct value *record, const char **ret
         vif_mac(seed, number, made);
     else if (generate || !mac_valid(mac))
         return err_mac_invalid(mac);
-    for (size_t i = 0; i < row_n_related(vm, F_VM_VIFs); i++)
-        if (strcmp(row_str(row_related(vm, F_VM_VIFs, i), F_VIF_device), device) == 0)
-            return err_device_already_exists(device);
+    if (is_taken(vm, number))
+        return err_device_already_exists(device);
 
     struct tx_field *fields = arena_new_array(c->arena, (size_t)record->n + 4, struct tx_field);
     size_t n = 0;

@@ -112,10 +112,13 @@ static struct err *check_create(struct call *c, const struct value *record)
     const char *power = value_map_str(record, "power_state");
 
     if (strcmp(power, "Suspended") == 0) {
-        if (ref_is_null(value_map_str(record, "suspend_VDI")) || !*value_map_str(record, "last_booted_record"))
+        const struct value *flags = value_map_get(record, "last_boot_CPU_flags");
+        if (ref_is_null(value_map_str(record, "suspend_VDI")) || !*value_map_str(record, "last_booted_record") ||
+            !flags || !flags->n)
             return err_vm_bad_power_state(REF_NULL, "halted", "suspended");
     } else if (strcmp(power, "Halted") != 0) {
-        return err_vm_bad_power_state(REF_NULL, "halted", power);
+        return err_vm_bad_power_state(
+            REF_NULL, "halted, suspended", strcmp(power, "Paused") == 0 ? "paused" : "running");
     }
     const struct {
         const char *field;
@@ -352,6 +355,15 @@ static struct err *get_possible_hosts(struct call *c, const struct VM_get_possib
     size_t n = 0;
 
     TRY(call_row(c, C_VM, a->vm, &vm));
+    const struct field *const places[] = { F_VM_resident_on, F_VM_scheduled_to_be_resident_on };
+    for (size_t i = 0; i < ARRAY_LEN(places); i++) {
+        const struct row *host = row_follow(c->core->store, vm, places[i]);
+        if (!host)
+            continue;
+        set[0] = value_str(arena_strdup(c->arena, row_ref(host))); /* it is there already: nowhere else */
+        *ret = value_set(set, 1);
+        return NULL;
+    }
     for (const struct row *h = store_first(c->core->store, C_host); h; h = store_next(h)) {
         AUTO(err_drop) struct err *e = vm_assert_can_boot_here(c, a->vm, row_ref(h));
         if (!e)

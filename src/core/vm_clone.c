@@ -1,5 +1,6 @@
 /* VM: clone, copy and provision (semantics.md 2 and 20). */
 #include <expat.h>
+#include <openssl/rand.h>
 #include <string.h>
 #include "base/mem.h"
 #include "base/uuid.h"
@@ -42,8 +43,8 @@ static bool is_reset(const struct field *f)
         F_VM_scheduled_to_be_resident_on, F_VM_domid, F_VM_metrics, F_VM_guest_metrics, F_VM_is_a_snapshot,
         F_VM_snapshot_of, F_VM_snapshot_time, F_VM_parent, F_VM_is_default_template, F_VM_suspend_VDI, F_VM_power_state,
         F_VM_snapshot_info, F_VM_snapshot_metadata, F_VM_transportable_snapshot_id, F_VM_is_vmss_snapshot,
-        F_VM_is_snapshot_from_vmpp, F_VM_requires_reboot, F_VM_name_label, F_VM_other_config, F_VM_pending_guidances,
-        F_VM_pending_guidances_recommended, F_VM_pending_guidances_full };
+        F_VM_is_snapshot_from_vmpp, F_VM_generation_id, F_VM_requires_reboot, F_VM_name_label, F_VM_other_config,
+        F_VM_pending_guidances, F_VM_pending_guidances_recommended, F_VM_pending_guidances_full };
 
     for (size_t i = 0; i < ARRAY_LEN(reset); i++)
         if (reset[i] == f)
@@ -60,10 +61,20 @@ static struct value new_other_config(struct call *c, const struct row *vm)
     v = value_map_without(c->arena, &v, "default_template");
     v = value_map_without(c->arena, &v, "xensource_internal");
     v = value_map_with(c->arena, &v, value_str("mac_seed"), value_str(arena_strdup(c->arena, seed)));
-    if (row_bool(vm, F_VM_is_a_template) && !row_bool(vm, F_VM_is_a_snapshot))
+    if (row_bool(vm, F_VM_is_a_template) && !row_bool(vm, F_VM_is_a_snapshot) &&
+        !value_map_get(&v, "base_template_name")) /* what it was made from first */
         v = value_map_with(c->arena, &v, value_str("base_template_name"),
             value_str(arena_strdup(c->arena, row_str(vm, F_VM_name_label))));
     return v;
+}
+
+/* A guest that was copied must notice: a number that no other guest had. */
+static const char *new_generation(struct call *c)
+{
+    int64_t n[2] = { 0 };
+
+    RAND_bytes((unsigned char *)n, sizeof(n));
+    return arena_printf(c->arena, "%lld:%lld", (long long)n[0], (long long)n[1]);
 }
 
 static const char *create_record(
@@ -81,6 +92,8 @@ static const char *create_record(
     fields[n++] = (struct tx_field){ F_VM_name_label, value_str(name) };
     fields[n++] = (struct tx_field){ F_VM_other_config, other_config };
     fields[n++] = (struct tx_field){ F_VM_power_state, value_str("Halted") };
+    if (*row_str(vm, F_VM_generation_id))
+        fields[n++] = (struct tx_field){ F_VM_generation_id, value_str(new_generation(c)) };
     fields[n++] = (struct tx_field){ F_VM_domid, value_int(-1) };
     fields[n++] = (struct tx_field){ F_VM_metrics,
         value_str(arena_strdup(c->arena, tx_create(t, C_VM_metrics, NULL, metrics, ARRAY_LEN(metrics)))) };
@@ -323,6 +336,7 @@ static struct err *vm_provision(struct call *c, const struct VM_provision_args *
     TRY(call_row(c, C_VM, a->vm, &vm));
     struct value other = value_copy(c->arena, row_get(vm, F_VM_other_config));
     other = value_map_without(c->arena, &other, "disks");
+    other = value_map_without(c->arena, &other, "postinstall");
     const struct row *metrics = row_follow(c->core->store, vm, F_VM_metrics);
     struct tx *t = tx_begin(c->core->store);
     tx_set(t, a->vm, F_VM_other_config, other);

@@ -272,7 +272,10 @@ static struct err *check(struct core *c, const struct row *vm, const char *name)
     TRY(check_dom0(vm, op));
     if (strcmp(name, "snapshot_with_quiesce") == 0)
         return err_new("VM_SNAPSHOT_WITH_QUIESCE_NOT_SUPPORTED", (const char *[]){ row_ref(vm) }, 1);
-    return check_belongings(vm, name);
+    TRY(check_belongings(vm, name));
+    if (strcmp(name, "changing_dynamic_range") == 0 && state_bit(vm) == RUNNING)
+        return err_not_implemented("VM.set_memory_dynamic_range of a running VM");
+    return NULL;
 }
 
 struct err *vm_assert_power_state(const struct row *vm, const char *expected)

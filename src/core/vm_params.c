@@ -19,6 +19,30 @@ static bool in_order(const struct limits *l)
         l->dynamic_max <= l->static_max;
 }
 
+/* What is told of a crash can be kept for PV guests only, and a VM cannot be renamed by it. */
+static struct err *check_crash(const struct row *vm, const char *action)
+{
+    bool core = cstr_starts(action, "coredump_and_") && strcmp(row_str(vm, F_VM_domain_type), "pv") != 0;
+
+    if (core || strcmp(action, "rename_restart") == 0)
+        return err_value_not_supported("actions_after_crash", action, "option is not supported");
+    return NULL;
+}
+
+static bool is_pinned(const struct row *vm)
+{
+    const char *nested = row_map_str(vm, F_VM_platform, "nested-virt");
+
+    return row_bool(vm, F_VM_is_control_domain) || strcmp(nested, "true") == 0 || strcmp(nested, "1") == 0;
+}
+
+static struct err *check_pinned(const struct row *vm, const struct limits *l)
+{
+    if (is_pinned(vm) && (l->dynamic_min != l->dynamic_max || l->dynamic_max != l->static_max))
+        return err_memory_constraint_violation_maxpin("the memory of this VM cannot be ballooned");
+    return NULL;
+}
+
 struct err *vm_check_params(struct core *c, const struct row *vm)
 {
     struct limits l = limits_of(vm);
@@ -37,9 +61,10 @@ struct err *vm_check_params(struct core *c, const struct row *vm)
     }
     if (!in_order(&l))
         return err_new("MEMORY_CONSTRAINT_VIOLATION", NULL, 0);
+    TRY(check_pinned(vm, &l));
     if (row_float(vm, F_VM_HVM_shadow_multiplier) < 1.0)
         return err_invalid_value("HVM_shadow_multiplier", "less than 1");
-    return NULL;
+    return check_crash(vm, row_str(vm, F_VM_actions_after_crash));
 }
 
 /* Memory */
@@ -53,8 +78,7 @@ static struct err *set_limits(struct call *c, const char *self, const char *op_n
     TRY(call_row(c, C_VM, self, &vm));
     if (!in_order(want))
         return err_memory_constraint_violation_order();
-    if (strcmp(row_str(vm, F_VM_power_state), "Halted") != 0)
-        return err_not_implemented("VM.set_memory_dynamic_range of a running VM");
+    TRY(check_pinned(vm, want));
     struct tx *t = tx_begin(c->core->store);
     tx_set(t, self, F_VM_memory_static_min, value_int(want->static_min));
     tx_set(t, self, F_VM_memory_dynamic_min, value_int(want->dynamic_min));
@@ -186,35 +210,43 @@ static struct err *bad_number(struct call *c, const char *field, int64_t v)
     return err_invalid_value(field, arena_printf(c->arena, "%lld", (long long)v));
 }
 
-static struct err *set_VCPUs_max(struct call *c, const struct VM_set_VCPUs_max_args *a, struct value *ret)
+/* 1 <= VCPUs_at_startup <= VCPUs_max. The state of the VM is looked at first, as for every operation. */
+static struct err *set_vcpus(struct call *c, const char *self, const struct field *f, int64_t v)
 {
+    AUTO(op_end) struct op op = { 0 };
     const struct row *vm = NULL;
 
+    TRY(op_begin(c, &vm_ops, self, "changing_VCPUs", &op));
+    TRY(call_row(c, C_VM, self, &vm));
+    int64_t max = f == F_VM_VCPUs_max ? v : row_int(vm, F_VM_VCPUs_max),
+            startup = f == F_VM_VCPUs_max ? row_int(vm, F_VM_VCPUs_at_startup) : v;
+    if (startup < 1 || startup > max)
+        return bad_number(c, f->name, v);
+    return core_set(c->core, self, f, value_int(v));
+}
+
+static struct err *set_VCPUs_max(struct call *c, const struct VM_set_VCPUs_max_args *a, struct value *ret)
+{
     (void)ret;
-    TRY(call_row(c, C_VM, a->self, &vm));
-    if (a->value < 1 || a->value < row_int(vm, F_VM_VCPUs_at_startup))
-        return bad_number(c, "VCPUs_max", a->value);
-    return set_in_op(c, a->self, "changing_VCPUs", F_VM_VCPUs_max, value_int(a->value));
+    return set_vcpus(c, a->self, F_VM_VCPUs_max, a->value);
 }
 
 static struct err *set_VCPUs_at_startup(struct call *c, const struct VM_set_VCPUs_at_startup_args *a, struct value *ret)
 {
-    const struct row *vm = NULL;
-
     (void)ret;
-    TRY(call_row(c, C_VM, a->self, &vm));
-    if (a->value < 1 || a->value > row_int(vm, F_VM_VCPUs_max))
-        return bad_number(c, "VCPUs_at_startup", a->value);
-    return set_in_op(c, a->self, "changing_VCPUs", F_VM_VCPUs_at_startup, value_int(a->value));
+    return set_vcpus(c, a->self, F_VM_VCPUs_at_startup, a->value);
 }
 
 static struct err *set_HVM_shadow_multiplier(
     struct call *c, const struct VM_set_HVM_shadow_multiplier_args *a, struct value *ret)
 {
+    AUTO(op_end) struct op op = { 0 };
+
     (void)ret;
+    TRY(op_begin(c, &vm_ops, a->self, "changing_shadow_memory", &op));
     if (!(a->value >= 1.0))
         return err_invalid_value("HVM_shadow_multiplier", "less than 1");
-    return set_in_op(c, a->self, "changing_shadow_memory", F_VM_HVM_shadow_multiplier, value_float(a->value));
+    return core_set(c->core, a->self, F_VM_HVM_shadow_multiplier, value_float(a->value));
 }
 
 static struct err *plain(struct call *c, const char *self, const struct field *f, struct value v)
@@ -251,7 +283,15 @@ static struct err *set_ha_restart_priority(
     (void)ret;
     if (*a->value && strcmp(a->value, "restart") != 0 && strcmp(a->value, "best-effort") != 0)
         return err_invalid_value("ha_restart_priority", a->value);
-    return plain(c, a->self, F_VM_ha_restart_priority, value_str(a->value));
+    const struct row *vm = NULL;
+    TRY(call_row(c, C_VM, a->self, &vm));
+    const char *power = row_str(vm, F_VM_power_state);
+    bool runs = strcmp(power, "Running") == 0 || strcmp(power, "Paused") == 0;
+    struct tx *t = tx_begin(c->core->store);
+    tx_set(t, a->self, F_VM_ha_restart_priority, value_str(a->value));
+    if (strcmp(a->value, "restart") == 0 && runs) /* from now on it is to run always */
+        tx_set(t, a->self, F_VM_ha_always_run, value_bool(true));
+    return tx_commit(t);
 }
 
 static struct err *set_ha_always_run(struct call *c, const struct VM_set_ha_always_run_args *a, struct value *ret)
@@ -286,10 +326,12 @@ static struct err *set_HVM_boot_policy(struct call *c, const struct VM_set_HVM_b
 static struct err *set_actions_after_crash(
     struct call *c, const struct VM_set_actions_after_crash_args *a, struct value *ret)
 {
+    const struct row *vm = NULL;
+
     (void)ret;
-    if (strcmp(a->value, "rename_restart") == 0)
-        return err_value_not_supported("actions_after_crash", a->value, "option is not supported");
-    return plain(c, a->self, F_VM_actions_after_crash, value_str(a->value));
+    TRY(call_row(c, C_VM, a->self, &vm));
+    TRY(check_crash(vm, a->value));
+    return core_set(c->core, a->self, F_VM_actions_after_crash, value_str(a->value));
 }
 
 static struct err *set_has_vendor_device(
