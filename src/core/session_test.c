@@ -1,0 +1,85 @@
+#include <string.h>
+#include "core/call.h"
+#include "core/fixture_test.h"
+
+static const char *login(struct fixture *f, const char *originator)
+{
+    return fixture_result(
+        f, fixture_call(f, "", "session.login_with_password", "root", "right", "1.0", originator, NULL));
+}
+
+static bool is_alive(struct fixture *f, const char *session)
+{
+    return store_find(f->store, session) != NULL;
+}
+
+TEST_FIBER(the_least_recently_active_session_beyond_five_hundred_of_an_originator_ends)
+{
+    struct fixture f;
+
+    fixture_init(&f, loop);
+    const char *other = login(&f, "somebody else"), *first = login(&f, "script");
+    for (int i = 0; i < 499; i++) {
+        clock_step_wall(loop, 1000000);
+        login(&f, "script");
+    }
+    CHECK(is_alive(&f, first));
+    clock_step_wall(loop, 1000000);
+    const char *last = login(&f, "script");
+    CHECK(!is_alive(&f, first));
+    CHECK(is_alive(&f, last));
+    CHECK(is_alive(&f, other));
+    fixture_done(&f);
+}
+
+TEST_FIBER(a_session_that_is_used_outlives_those_that_are_idle_for_a_day)
+{
+    struct fixture f;
+
+    fixture_init(&f, loop);
+    const char *idle = login(&f, "a"), *used = login(&f, "b");
+    for (int hour = 0; hour < 25; hour++) {
+        clock_step_wall(loop, 3600LL * 1000000);
+        CHECK(strstr(fixture_call(&f, used, "pool.get_all", NULL), "\"result\":["));
+        fiber_sleep(60 * 1000000); /* collection runs every 30 s */
+    }
+    CHECK(is_alive(&f, used));
+    CHECK(!is_alive(&f, idle));
+    fixture_done(&f);
+}
+
+struct waiter {
+    struct fixture *f;
+    const char *session, *body;
+    const struct value *args;
+};
+
+static void wait_for_events(void *arg)
+{
+    struct waiter *w = arg;
+
+    w->body = fixture_call_values(w->f, w->session, "event.from", w->args, 3, false);
+}
+
+TEST_FIBER(logout_wakes_the_session_s_blocked_event_calls)
+{
+    struct fixture f;
+    struct value classes = value_str("vm");
+    struct value args[3] = { value_set(&classes, 1), value_str(""), value_float(0) };
+
+    fixture_init(&f, loop);
+    const char *session = login(&f, "a");
+    const char *body = fixture_call_values(&f, session, "event.from", args, 3, false);
+    const char *p = strstr(body, "\"token\":\"");
+    CHECK(p);
+    struct value wait[3] = { value_set(&classes, 1), value_str(arena_strndup(f.arena, p + 9, strcspn(p + 9, "\""))),
+        value_float(3600) };
+    struct waiter w = { &f, session, NULL, wait };
+    fiber_start(loop, "waiter", wait_for_events, &w);
+    fiber_sleep(1000000);
+    CHECK(!w.body);
+    CHECK(strstr(fixture_call(&f, session, "session.logout", NULL), "\"result\":\"\""));
+    fiber_sleep(1000000);
+    CHECK(w.body && strstr(w.body, "SESSION_INVALID"));
+    fixture_done(&f);
+}
