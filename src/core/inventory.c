@@ -187,6 +187,29 @@ static void create_host(struct core *c, struct arena *a, struct tx *t, const str
     tx_create(t, C_pool, pool, pool_fields, ARRAY_LEN(pool_fields));
 }
 
+/* What the machine can do for guests, and as missing:NAME the walls around guests that it cannot make. */
+static struct value capabilities(struct arena *a, const struct value *info)
+{
+    struct value have = set_or_empty(info, "capabilities"), missing = set_or_empty(info, "capabilities_missing");
+    struct value *all = arena_new_array(a, have.n + missing.n + 1, struct value);
+
+    for (size_t i = 0; i < have.n; i++)
+        all[i] = have.items[i];
+    for (size_t i = 0; i < missing.n; i++)
+        all[have.n + i] = value_str(arena_printf(a, "missing:%s", missing.items[i].s));
+    return value_set(all, have.n + missing.n);
+}
+
+/* The kernel computes the time of its start from the clock: setting that right moves it by a second. */
+static bool same_start(const char *before, int64_t now)
+{
+    struct str seconds, fraction;
+    int64_t then;
+
+    str_cut(str_of(before), '.', &seconds, &fraction);
+    return str_to_i64(seconds, &then) && then >= now - 2 && then <= now + 2;
+}
+
 static void refresh_host(struct core *c, struct arena *a, struct tx *t, const struct value *info)
 {
     const struct row *host = core_host_row(c);
@@ -197,7 +220,7 @@ static void refresh_host(struct core *c, struct arena *a, struct tx *t, const st
     struct value old = host ? value_copy(a, row_get(host, F_host_other_config)) : value_map(NULL, 0);
 
     const char *boot_time = arena_printf(a, "%lld.", (long long)number(info, "boot_time"));
-    c->rebooted = strcmp(value_map_str(&old, "boot_time"), boot_time) != 0;
+    c->rebooted = !same_start(value_map_str(&old, "boot_time"), number(info, "boot_time"));
     put(chipset, "iommu", iommu->kind == V_BOOL && iommu->b ? "true" : "false");
     put(license, "expiry", "20991231T00:00:00Z");
     put(license, "restrict_zstd_export", "false");
@@ -206,7 +229,7 @@ static void refresh_host(struct core *c, struct arena *a, struct tx *t, const st
         value_str(arena_printf(a, "%lld.", (long long)(clock_wall(c->loop) / 1000000))));
     tx_set(t, c->host_ref, F_host_hostname, value_str(value_map_str(info, "hostname")));
     tx_set(t, c->host_ref, F_host_cpu_info, cpu_info);
-    tx_set(t, c->host_ref, F_host_capabilities, set_or_empty(info, "capabilities"));
+    tx_set(t, c->host_ref, F_host_capabilities, capabilities(a, info));
     tx_set(t, c->host_ref, F_host_software_version, software_version(c, a, info));
     tx_set(t, c->host_ref, F_host_bios_strings, map_or_empty(info, "bios_strings"));
     tx_set(t, c->host_ref, F_host_API_version_major, value_int(MODEL_API_MAJOR));

@@ -1,4 +1,4 @@
-"""The machine goes down and comes up again; a supervisor that is killed."""
+"""The machine goes down and comes up again; a supervisor that is killed; what a host says of its walls."""
 import shutil
 import signal
 import subprocess
@@ -89,3 +89,11 @@ def a_supervisor_that_is_killed_takes_the_daemons_along_and_the_next_one_finds_t
         x.VM.hard_shutdown(vms[1])
         t.equal([t.power(v) for v in vms], ["Halted", "Halted", "Running"])
         x.VM.start(vms[0], False, False)
+
+
+@case
+def a_host_names_the_walls_around_guests_that_it_cannot_make(t):
+    import re
+    log = (t.host.state / "log/host.log").read_text()
+    told = {c.removeprefix("missing:") for c in t.x.host.get_capabilities(t.the_host()) if c.startswith("missing:")}
+    t.equal(told, set(re.findall(r"guests run without a wall missing=(\S+)", log)))
