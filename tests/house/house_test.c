@@ -64,6 +64,64 @@ TEST_FIBER(guests_live_on_when_the_core_dies)
     house_close(h);
 }
 
+#define MANY 1000
+
+struct starter {
+    struct house *h;
+    const char **vms;
+    size_t *next, *done;
+    const char *call, *more;
+};
+
+static void start_some(void *arg)
+{
+    struct starter *s = arg;
+    struct house *h = s->h;
+
+    while (*s->next < MANY) {
+        const char *vm = s->vms[(*s->next)++];
+        house_text(h, s->call, P("\"%s\"%s", vm, s->more));
+        ++*s->done;
+    }
+}
+
+/* 32 at a time. */
+static void for_many(struct house *h, const char **vms, const char *call, const char *more)
+{
+    size_t next = 0, done = 0;
+    struct starter s = { h, vms, &next, &done, call, more };
+
+    for (int i = 0; i < 32; i++)
+        fiber_start(h->loop, "starter", start_some, &s);
+    while (done < MANY)
+        fiber_sleep(100000);
+}
+
+TEST_FIBER(a_thousand_guests_run_at_once)
+{
+    struct house house, *h = &house;
+
+    house_open(h, loop);
+    const char **vms = arena_new_array(h->arena, MANY, const char *);
+    for (size_t i = 0; i < MANY; i++) {
+        vms[i] = new_vm(h, "many");
+        house_text(h, "VM.set_memory", P("\"%s\",1048576", vms[i])); /* a thousand must fit */
+    }
+    for_many(h, vms, "VM.start", ",false,false");
+    CHECK_INT(cells_count(h->cells), MANY);
+    const char *all = house_call(h, "VM.get_all_records_where",
+        "\"field \\\"power_state\\\"=\\\"Running\\\" and field \\\"is_control_domain\\\"=\\\"false\\\"\"");
+    size_t running = 0;
+    for (const char *p = all; (p = strstr(p, "\"power_state\":\"Running\"")); p++)
+        running++;
+    CHECK_INT(running, MANY);
+    house_restart_core(h);
+    CHECK_STR(power(h, vms[MANY - 1]), "Running");
+    for_many(h, vms, "VM.hard_shutdown", "");
+    CHECK_INT(cells_count(h->cells), 0);
+    house_close(h);
+}
+
 /* Random calls, random deaths of guests and of the core; what the API says must be what the host says. */
 
 struct random {
