@@ -48,6 +48,7 @@ struct core {
     struct map *registrations; /* session ref -> struct registration (old event interface) */
     struct map *missed;        /* VM uuid -> power state (owned) it told of while an operation of ours was under way */
     uint64_t next_stream;
+    int64_t memory_promised; /* bytes, to guests that are being started */
     uint64_t next_domid;
     struct timer *gc;
 };
@@ -106,3 +107,4 @@ void pif_register(struct api_handlers *h);
 void secret_register(struct api_handlers *h);
 void message_register(struct api_handlers *h);
 void appliance_register(struct api_handlers *h);
+void group_register(struct api_handlers *h);

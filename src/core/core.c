@@ -66,6 +66,7 @@ struct core *core_new(struct loop *l, struct store *store, const struct core_con
     secret_register(&c->handlers);
     message_register(&c->handlers);
     appliance_register(&c->handlers);
+    group_register(&c->handlers);
     store_on_change(store, store_changed, c);
     timer_set(c->gc, clock_now(l) + COLLECT_US);
     return c;

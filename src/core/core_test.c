@@ -242,3 +242,26 @@ TEST_FIBER(an_appliance_starts_and_stops_its_vms_in_order)
     CHECK_STR(power_of(&f, web), "Halted");
     fixture_done(&f);
 }
+
+TEST_FIBER(a_vm_is_in_one_group_at_most_and_both_sides_show_it)
+{
+    struct fixture f;
+    struct value pairs[6] = { value_str("name_label"), value_str("apart"), value_str("name_description"), value_str(""),
+        value_str("placement"), value_str("anti_affinity") };
+    struct value record = value_map(pairs, 3);
+
+    fixture_init(&f, loop);
+    const char *vm = new_vm(&f, "web1");
+    struct value groups[2];
+    for (size_t i = 0; i < ARRAY_LEN(groups); i++)
+        groups[i] =
+            value_str(fixture_result(&f, fixture_call_values(&f, f.session, "VM_group.create", &record, 1, false)));
+    struct value two[2] = { value_str(vm), value_set(groups, 2) }, one[2] = { value_str(vm), value_set(groups, 1) };
+    CHECK(strstr(fixture_call_values(&f, f.session, "VM.set_groups", two, 2, false), "TOO_MANY_GROUPS"));
+    CHECK(strstr(fixture_call_values(&f, f.session, "VM.set_groups", one, 2, false), "\"result\":\"\""));
+    CHECK(strstr(fixture_call(&f, f.session, "VM_group.get_VMs", groups[0].s, NULL), vm));
+    CHECK(!strstr(fixture_call(&f, f.session, "VM_group.get_VMs", groups[1].s, NULL), vm));
+    CHECK(strstr(fixture_call(&f, f.session, "VM_group.destroy", groups[0].s, NULL), "\"result\":\"\""));
+    CHECK(!strstr(fixture_call(&f, f.session, "VM.get_groups", vm, NULL), "OpaqueRef"));
+    fixture_done(&f);
+}
