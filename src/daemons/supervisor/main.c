@@ -292,7 +292,7 @@ static struct err *arguments(struct config *c, int argc, char **argv)
 static struct err *lock_take(struct supervisor *sv)
 {
     AUTO(mem_drop) char *path = mem_printf("%s/supervisor.lock", sv->config.run_dir);
-    AUTO(fd_drop) int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+    AUTO(fd_drop) int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600); /* who can read can lock */
     struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
     char text[32] = "";
 
