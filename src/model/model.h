@@ -144,7 +144,8 @@ struct model_class {
     uint16_t n_fields, n_msgs;
     uint8_t id; /* CLASS_... */
     bool persist, gen_events, in_database, generic_create_destroy, get_all;
-    bool kept; /* rows survive a restart of the host: persistent classes, and alerts, which are no rows in the contract */
+    bool kept; /* rows survive a restart of the host: persistent classes, and alerts, which are no rows in the contract
+                */
 };
 
 /* HTTP handlers: method, path, who may. */
