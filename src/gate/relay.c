@@ -148,11 +148,11 @@ static void add_client_frame(struct relay *r, struct str payload)
 {
     AUTO(buf_done) struct buf text;
 
+    buf_init(&text, SCRATCH_SIZE * 2);
     if (r->spec.protocol != WS_BASE64) {
         ws_frame(&r->to_client, WS_OP_BINARY, payload);
         return;
     }
-    buf_init(&text, SCRATCH_SIZE * 2);
     base64_encode(&text, payload);
     ws_frame(&r->to_client, WS_OP_TEXT, buf_str(&text));
 }
