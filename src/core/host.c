@@ -18,6 +18,7 @@ int64_t host_free_memory(struct core *c)
         const struct row *vm = row_related(host, F_host_resident_VMs, i);
         free -= row_int(vm, F_VM_memory_dynamic_max) + row_int(vm, F_VM_memory_overhead);
     }
+    free -= c->memory_promised;
     return free > 0 ? free : 0;
 }
 

@@ -253,6 +253,7 @@ TEST_FIBER(a_copy_gets_a_generation_of_its_own_and_keeps_the_name_of_its_first_t
     const struct row *a = store_find(f.store, vm), *b = store_find(f.store, second);
     CHECK(strcmp(row_str(a, F_VM_generation_id), row_str(b, F_VM_generation_id)) != 0);
     CHECK_STR(row_map_str(b, F_VM_other_config, "base_template_name"), "Windows 11");
+    CHECK_STR(row_str(store_find(f.store, new_vm(&f, "none")), F_VM_generation_id), "");
     fixture_done(&f);
 }
 
@@ -352,5 +353,69 @@ TEST_FIBER(a_vif_is_checked_to_the_letter)
     CHECK(strstr(vif_body(&f, vm, "0", "", "disabled"), "NOT_IMPLEMENTED"));
     CHECK(strstr(vif_body(&f, vm, "0", "", "network_default"), "OpaqueRef:"));
     CHECK(strstr(vif_body(&f, vm, "00", "", "network_default"), "DEVICE_ALREADY_EXISTS"));
+    fixture_done(&f);
+}
+
+TEST_FIBER(a_start_without_a_host_says_so_and_start_on_says_why)
+{
+    struct fixture f;
+
+    fixture_init(&f, loop);
+    const char *vm = new_vm(&f, "web1");
+    CHECK(strstr(call1(&f, "host.disable", f.core->host_ref), OK));
+    CHECK(strstr(fixture_call(&f, f.session, "VM.start", vm, "?f", "?f", NULL), "\"NO_HOSTS_AVAILABLE\",\"data\":[]"));
+    CHECK(strstr(
+        fixture_call(&f, f.session, "VM.start_on", vm, f.core->host_ref, "?f", "?f", NULL), "\"HOST_DISABLED\""));
+    CHECK(strstr(fixture_call(&f, f.session, "VM.set_VCPUs_max", vm, "#5", NULL), OK));
+    CHECK(strstr(call1(&f, "host.enable", f.core->host_ref), OK));
+    CHECK(strstr(fixture_call(&f, f.session, "VM.start", vm, "?f", "?f", NULL), "NO_HOSTS_AVAILABLE")); /* 4 CPUs */
+    CHECK(strstr(fixture_call(&f, f.session, "VM.set_memory_limits", vm, "#1", "#99000000000", "#99000000000",
+                     "#99000000000", NULL),
+        OK));
+    CHECK(strstr(fixture_call(&f, f.session, "VM.start", vm, "?f", "?f", NULL), "HOST_NOT_ENOUGH_FREE_MEMORY"));
+    fixture_done(&f);
+}
+
+struct starter {
+    struct fixture *f;
+    const char *vm, *body;
+};
+
+static void start_in_fiber(void *arg)
+{
+    struct starter *s = arg;
+
+    s->body = fixture_call(s->f, s->f->session, "VM.start", s->vm, "?f", "?f", NULL);
+}
+
+TEST_FIBER(two_starts_are_not_promised_the_same_memory)
+{
+    struct fixture f;
+    struct starter s[2];
+
+    fixture_init(&f, loop);
+    for (size_t i = 0; i < ARRAY_LEN(s); i++) {
+        s[i] = (struct starter){ &f, new_vm(&f, "big"), NULL };
+        CHECK(strstr(fixture_call(&f, f.session, "VM.set_memory", s[i].vm, "#42949672960", NULL), OK));
+    }
+    for (size_t i = 0; i < ARRAY_LEN(s); i++)
+        fiber_start(loop, "start", start_in_fiber, &s[i]);
+    while (!s[0].body || !s[1].body)
+        fiber_sleep(1000);
+    CHECK(!!strstr(s[0].body, OK) + !!strstr(s[1].body, "HOST_NOT_ENOUGH_FREE_MEMORY") == 2);
+    CHECK_INT(f.core->memory_promised, 0);
+    fixture_done(&f);
+}
+
+TEST_FIBER(a_blocked_shutdown_is_refused)
+{
+    struct fixture f;
+
+    fixture_init(&f, loop);
+    const char *vm = new_vm(&f, "web1");
+    CHECK(strstr(fixture_call(&f, f.session, "VM.start", vm, "?f", "?f", NULL), OK));
+    CHECK(strstr(fixture_call(&f, f.session, "VM.add_to_blocked_operations", vm, "shutdown", "no", NULL), OK));
+    CHECK(strstr(call1(&f, "VM.shutdown", vm), "OPERATION_BLOCKED"));
+    CHECK(strstr(call1(&f, "VM.hard_shutdown", vm), OK));
     fixture_done(&f);
 }

@@ -92,8 +92,8 @@ static const char *create_record(
     fields[n++] = (struct tx_field){ F_VM_name_label, value_str(name) };
     fields[n++] = (struct tx_field){ F_VM_other_config, other_config };
     fields[n++] = (struct tx_field){ F_VM_power_state, value_str("Halted") };
-    if (*row_str(vm, F_VM_generation_id))
-        fields[n++] = (struct tx_field){ F_VM_generation_id, value_str(new_generation(c)) };
+    const char *generation = *row_str(vm, F_VM_generation_id) ? new_generation(c) : "";
+    fields[n++] = (struct tx_field){ F_VM_generation_id, value_str(generation) };
     fields[n++] = (struct tx_field){ F_VM_domid, value_int(-1) };
     fields[n++] = (struct tx_field){ F_VM_metrics,
         value_str(arena_strdup(c->arena, tx_create(t, C_VM_metrics, NULL, metrics, ARRAY_LEN(metrics)))) };

@@ -54,14 +54,19 @@ static struct err *check_platform(const struct row *vm, const struct row *host)
 {
     int64_t want = row_int(vm, F_VM_hardware_platform_version);
     const struct value *have = row_get(host, F_host_virtual_hardware_platform_versions);
-    char text[32];
+    char text[32], all[256] = "[";
+    size_t len = 1;
 
-    for (size_t i = 0; i < have->n; i++)
+    for (size_t i = 0; i < have->n && len < sizeof(all); i++) {
         if (have->items[i].i == want)
             return NULL;
+        len += (size_t)snprintf(all + len, sizeof(all) - len, "%s%lld", i ? "; " : "", (long long)have->items[i].i);
+    }
+    if (len < sizeof(all))
+        snprintf(all + len, sizeof(all) - len, "]");
     snprintf(text, sizeof(text), "%lld", (long long)want);
     return err_new("VM_HOST_INCOMPATIBLE_VIRTUAL_HARDWARE_PLATFORM_VERSION",
-        (const char *[]){ row_ref(host), "[0; 1; 2]", row_ref(vm), text }, 4);
+        (const char *[]){ row_ref(host), all, row_ref(vm), text }, 4);
 }
 
 static struct err *check_room(struct call *c, const struct row *vm, const struct row *host)
@@ -91,9 +96,10 @@ struct err *vm_assert_can_boot_here(struct call *c, const char *vm_ref, const ch
     const struct row *metrics = row_follow(c->core->store, host, F_host_metrics);
     if (!metrics || !row_bool(metrics, F_host_metrics_live))
         return err_host_not_live();
-    if (row_bool(vm, F_VM_is_control_domain))
+    bool dom0 = row_bool(vm, F_VM_is_control_domain);
+    if (dom0 && strcmp(row_str(host, F_host_control_domain), vm_ref) != 0)
         return err_operation_not_allowed("A control domain is bound to its host");
-    if (!row_bool(host, F_host_enabled))
+    if (!dom0 && !row_bool(host, F_host_enabled))
         return err_host_disabled(host_ref);
     TRY(check_platform(vm, host));
     TRY(check_storage(c, vm));
@@ -151,8 +157,46 @@ static const char *booted_record(struct call *c, const struct row *vm)
     return text;
 }
 
-static struct err *start_on_host(struct call *c, const char *vm_ref, const char *host_ref, bool paused)
+/*
+ * VM.start looks for a host that can: where there is none it says just that,
+ * unless memory is the only thing missing (semantics.md 8). What is wrong with
+ * the VM itself is told in any case.
+ */
+static struct err *choose_host(struct call *c, const char *vm_ref, const char *host_ref)
 {
+    const struct row *vm = NULL;
+
+    TRY(call_row(c, C_VM, vm_ref, &vm));
+    TRY(vm_check_params(c->core, vm));
+    struct err *e = vm_assert_can_boot_here(c, vm_ref, host_ref);
+    if (!e || err_is(e, "HOST_NOT_ENOUGH_FREE_MEMORY"))
+        return e;
+    log_info("no host for the VM", F("vm", vm_ref), F("reason", err_text(e)));
+    err_free(e);
+    return err_no_hosts_available();
+}
+
+/* Memory that starts under way have been promised, so that two of them are not promised the same. */
+struct promise {
+    struct core *core;
+    int64_t bytes;
+};
+
+static void promise_end(struct promise *p)
+{
+    if (p->core)
+        p->core->memory_promised -= p->bytes;
+}
+
+static void promise_memory(struct core *c, const struct row *vm, struct promise *ret)
+{
+    *ret = (struct promise){ c, row_int(vm, F_VM_memory_dynamic_max) + row_int(vm, F_VM_memory_overhead) };
+    c->memory_promised += ret->bytes;
+}
+
+static struct err *start_on_host(struct call *c, const char *vm_ref, const char *host_ref, bool any, bool paused)
+{
+    AUTO(promise_end) struct promise promise = { 0 };
     struct ipc_peer *host = NULL;
     const struct row *vm = NULL;
     struct vm_plan plan;
@@ -160,10 +204,11 @@ static struct err *start_on_host(struct call *c, const char *vm_ref, const char 
 
     TRY(call_row(c, C_VM, vm_ref, &vm));
     TRY(check_devices(c, vm));
-    TRY(vm_assert_can_boot_here(c, vm_ref, host_ref));
+    TRY(any ? choose_host(c, vm_ref, host_ref) : vm_assert_can_boot_here(c, vm_ref, host_ref));
     TRY(vm_plan_make(c, vm, paused, &plan));
+    promise_memory(c->core, vm, &promise);
     struct tx *t = tx_begin(c->core->store);
-    tx_set(t, vm_ref, F_VM_scheduled_to_be_resident_on, value_str(host_ref)); /* keeps its memory for it */
+    tx_set(t, vm_ref, F_VM_scheduled_to_be_resident_on, value_str(host_ref));
     TRY(tx_apply(t, NULL));
     struct err *e = core_need_host(c->core, &host);
     if (!e)
@@ -192,7 +237,7 @@ static struct err *start(struct call *c, const char *vm_ref, const char *host_re
 
     TRY(op_begin(c, &vm_ops, vm_ref, op_name, &op));
     TRY(call_row(c, C_host, host_ref, &host));
-    TRY(start_on_host(c, vm_ref, host_ref, paused));
+    TRY(start_on_host(c, vm_ref, host_ref, strcmp(op_name, "start") == 0, paused));
     const struct row *vm = store_find_of(c->core->store, C_VM, vm_ref);
     uint64_t delay = vm ? (uint64_t)row_int(vm, F_VM_start_delay) * 1000000 : 0;
     if (delay)
@@ -303,6 +348,9 @@ static struct err *stop_either(struct call *c, const char *vm_ref)
     const struct row *vm = NULL;
 
     TRY(call_row(c, C_VM, vm_ref, &vm));
+    AUTO(err_drop) struct err *refused = vm_ops.check(c->core, vm, "shutdown");
+    if (refused && !err_is(refused, "OTHER_OPERATION_IN_PROGRESS")) /* for that, its parts wait */
+        return MOVE(refused);
     if (strcmp(row_str(vm, F_VM_power_state), "Running") == 0) {
         int64_t delay = row_int(vm, F_VM_shutdown_delay);
         struct err *e = host_op(
