@@ -254,3 +254,12 @@ def fields_of_a_disk_are_kept(t):
         t.fails("HANDLE_INVALID", x.call, f"VDI.set_{name}", NULL, value)
         if back is not None:
             x.call(f"VDI.set_{name}", vdi, back)
+
+
+@case
+def what_the_contract_always_refuses_is_refused(t):
+    x, vm = t.x, t.running_vm(disk=True)
+    (vbd,) = x.VM.get_VBDs(vm)
+    t.fails("SR_OPERATION_NOT_SUPPORTED", x.VBD.pause, vbd)
+    t.fails("SR_OPERATION_NOT_SUPPORTED", x.VBD.unpause, vbd, "")
+    t.fails("MESSAGE_DEPRECATED", x.SR.make, t.the_host(), {}, 0, "", "", "dir", "", {})
