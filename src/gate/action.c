@@ -117,6 +117,8 @@ static int send_whole(struct conn *c, const struct core_http_rep *rep)
     }
     http_answer_begin(&b, true, (int)rep->status, rep->reason);
     add_headers(&b, rep, false);
+    if (rep->status >= 400 && !has_header(rep, "content-type")) /* errors are told in HTML */
+        buf_add_c(&b, "Content-Type: text/html\r\n");
     buf_printf(&b, "Content-Length: %zu\r\n", rep->body.len);
     http_answer_end(&b);
     buf_add_str(&b, rep->body);
