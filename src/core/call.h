@@ -45,6 +45,7 @@ struct core {
     struct map *principals;    /* session ref -> struct session_entry */
     struct map *tasks;         /* task ref -> struct task_run: tasks this process runs */
     struct map *streams;       /* stream id -> struct stream */
+    struct map *consoles;      /* stream id -> VM uuid (owned): open ones */
     struct map *registrations; /* session ref -> struct registration (old event interface) */
     struct map *missed;        /* VM uuid -> power state (owned) it told of while an operation of ours was under way */
     uint64_t next_stream;

@@ -1,5 +1,7 @@
 #include "core/console.h"
 #include <string.h>
+#include "base/map.h"
+#include "base/mem.h"
 #include "core/rbac.h"
 #include "gen/ipc_host.h"
 
@@ -27,6 +29,46 @@ static bool has_console(const struct row *vm, const char *protocol)
     return false;
 }
 
+/* Open consoles: stream id -> uuid of the VM. */
+
+static const char *key_of(char key[24], uint64_t stream_id)
+{
+    snprintf(key, 24, "%llu", (unsigned long long)stream_id);
+    return key;
+}
+
+void console_stream_done(struct core *c, uint64_t stream_id)
+{
+    char key[24];
+
+    free(map_remove(c->consoles, key_of(key, stream_id)));
+}
+
+void console_forget_all(struct core *c)
+{
+    const char *key;
+    void *v;
+
+    for (size_t it = 0; map_next(c->consoles, &it, &key, &v);)
+        free(v);
+    map_free(c->consoles);
+    c->consoles = map_new();
+}
+
+/* With pool.limit_console_sessions: one for each VM, and none by WebSocket. */
+static bool may_open(struct core *c, const char *uuid, bool websocket)
+{
+    const char *key;
+    void *v;
+
+    if (!row_bool(core_pool_row(c), F_pool_limit_console_sessions))
+        return true;
+    for (size_t it = 0; map_next(c->consoles, &it, &key, &v);)
+        if (strcmp(v, uuid) == 0)
+            return false;
+    return !websocket;
+}
+
 struct err *console_open(struct core *c, struct arena *a, const struct core_http_req *req, const struct principal *who,
     struct core_http_rep *rep)
 {
@@ -50,12 +92,27 @@ struct err *console_open(struct core *c, struct arena *a, const struct core_http
     }
     const char *uuid = arena_strdup(a, row_str(vm, F_VM_uuid));
     protocol = arena_strdup(a, protocol);
-    rep->idle_timeout_s = (uint32_t)row_int(pool, F_pool_vm_console_idle_timeout);
-    TRY(core_need_host(c, &host));
-    TRY(host_console(host, a, &(struct host_console_req){ .vm = uuid, .protocol = protocol }, &console));
+    if (!may_open(c, uuid, req->websocket)) {
+        rep->status = 503;
+        rep->reason = "Connection Limit Exceeded";
+        return NULL;
+    }
+    int64_t idle = row_int(pool, F_pool_vm_console_idle_timeout);
+    rep->idle_timeout_s = idle > 0 && idle < UINT32_MAX ? (uint32_t)idle : 0;
+    uint64_t id = ++c->next_stream;
+    char key[24];
+    key_of(key, id);
+    free(map_put(c->consoles, key, mem_strdup(uuid))); /* before anybody else can come between */
+    struct err *e = core_need_host(c, &host);
+    if (!e)
+        e = host_console(host, a, &(struct host_console_req){ .vm = uuid, .protocol = protocol }, &console);
+    if (e) {
+        free(map_remove(c->consoles, key));
+        return e;
+    }
     rep->status = 200;
     rep->stream = console.stream;
     rep->direction = 3;
-    rep->stream_id = ++c->next_stream;
+    rep->stream_id = id;
     return NULL;
 }

@@ -41,6 +41,7 @@ struct core *core_new(struct loop *l, struct store *store, const struct core_con
     c->principals = map_new();
     c->tasks = map_new();
     c->streams = map_new();
+    c->consoles = map_new();
     c->registrations = map_new();
     c->missed = map_new();
     c->gc = timer_new(l, collect, c);
@@ -91,6 +92,7 @@ void core_free(struct core *c)
     session_done(c);
     task_done(c);
     map_free(c->streams);
+    free_values(c->consoles);
     event_done(c);
     free_values(c->missed);
     free(c->host_ref);

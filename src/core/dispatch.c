@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "core/call.h"
+#include "core/console.h"
 #include "core/core.h"
 #include "core/http.h"
 #include "core/implicit.h"
@@ -237,5 +238,6 @@ static const struct core_ops ops = {
 
 void core_mount(struct core *c, struct ipc_peer *gate)
 {
+    console_forget_all(c); /* those of a gate before this one ended with it */
     ipc_serve(gate, &core_service, &ops, c);
 }

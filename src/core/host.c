@@ -32,10 +32,28 @@ bool host_has_capability(const struct row *host, const char *prefix)
     return false;
 }
 
+/* Reboot and shutdown end everything that runs here. */
+static struct err *check_unused(struct core *c, const struct row *host)
+{
+    for (size_t i = 0; i < row_n_related(host, F_host_resident_VMs); i++)
+        if (!row_bool(row_related(host, F_host_resident_VMs, i), F_VM_is_control_domain))
+            return err_host_in_use(row_ref(host), "vm", row_ref(row_related(host, F_host_resident_VMs, i)));
+    const struct row *dom0 = row_follow(c->store, host, F_host_control_domain);
+    for (size_t i = 0; dom0 && i < row_n_related(dom0, F_VM_VBDs); i++)
+        if (row_bool(row_related(dom0, F_VM_VBDs, i), F_VBD_currently_attached))
+            return err_host_in_use(row_ref(host), "vbd", row_ref(row_related(dom0, F_VM_VBDs, i)));
+    return NULL;
+}
+
 /* Operations: listed when nothing of the kind is under way. */
 static struct err *host_check(struct core *c, const struct row *host, const char *op)
 {
-    (void)c;
+    bool power = strcmp(op, "shutdown") == 0 || strcmp(op, "reboot") == 0;
+
+    if (power && row_bool(host, F_host_enabled))
+        return err_host_not_disabled();
+    if (power)
+        TRY(check_unused(c, host));
     if (strcmp(op, "enable") == 0 && row_bool(host, F_host_enabled))
         return err_operation_not_allowed("The host is enabled");
     if ((strcmp(op, "provision") == 0 || strcmp(op, "vm_start") == 0) && !row_bool(host, F_host_enabled))
@@ -43,7 +61,7 @@ static struct err *host_check(struct core *c, const struct row *host, const char
     return ops_conflict(&host_ops, host);
 }
 
-static const char *const host_listed[] = { "provision", "vm_start", "enable", NULL };
+static const char *const host_listed[] = { "provision", "shutdown", "reboot", "vm_start", "enable", NULL };
 const struct op_class host_ops = { .cls = C_host,
     .allowed = F_host_allowed_operations,
     .current = F_host_current_operations,
@@ -143,17 +161,10 @@ static struct err *get_management_interface(
 /* Reboot and shutdown: disabled, and without guests. */
 static struct err *power_host(struct call *c, const char *ref, const char *op)
 {
-    const struct row *host = NULL;
+    AUTO(op_end) struct op op_under_way = { 0 };
     struct ipc_peer *peer = NULL;
 
-    TRY(call_row(c, C_host, ref, &host));
-    if (row_bool(host, F_host_enabled))
-        return err_host_not_disabled();
-    for (size_t i = 0; i < row_n_related(host, F_host_resident_VMs); i++) {
-        const struct row *vm = row_related(host, F_host_resident_VMs, i);
-        if (!row_bool(vm, F_VM_is_control_domain))
-            return err_host_in_use(ref, "vm", row_ref(vm));
-    }
+    TRY(op_begin(c, &host_ops, ref, op, &op_under_way));
     TRY(core_need_host(c->core, &peer));
     return host_power(peer, c->arena, &(struct host_power_req){ .op = op });
 }

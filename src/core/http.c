@@ -136,5 +136,6 @@ struct err *http_request(struct core *c, struct arena *a, struct core_http_req *
 
 void http_stream_done(struct core *c, uint64_t stream_id, uint64_t bytes, bool complete)
 {
+    console_stream_done(c, stream_id);
     transfer_stream_done(c, stream_id, bytes, complete);
 }

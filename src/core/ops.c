@@ -147,8 +147,10 @@ void op_end(struct op *op)
         return;
     mark(op, NULL);
     waitq_wake_all(&op->core->ops);
-    if (op->oc == &vm_ops)
+    if (op->oc == &vm_ops) {
         guest_catch_up(op->core, op->ref);
+        ops_refresh(op->core, &host_ops, op->core->host_ref); /* may be without guests now, or not any more */
+    }
     free(op->ref);
     free(op->task);
     *op = (struct op){ 0 };

@@ -1,7 +1,9 @@
 #include <string.h>
+#include "base/fd.h"
 #include "base/map.h"
 #include "core/call.h"
 #include "core/fixture_test.h"
+#include "gen/ipc_core.h"
 
 /* Rules of the API, one by one. */
 
@@ -417,5 +419,64 @@ TEST_FIBER(a_blocked_shutdown_is_refused)
     CHECK(strstr(fixture_call(&f, f.session, "VM.add_to_blocked_operations", vm, "shutdown", "no", NULL), OK));
     CHECK(strstr(call1(&f, "VM.shutdown", vm), "OPERATION_BLOCKED"));
     CHECK(strstr(call1(&f, "VM.hard_shutdown", vm), OK));
+    fixture_done(&f);
+}
+
+TEST_FIBER(a_host_lists_its_end_only_when_nothing_runs_on_it)
+{
+    struct fixture f;
+
+    fixture_init(&f, loop);
+    const char *vm = new_vm(&f, "web1"), *host = f.core->host_ref;
+    CHECK(!strstr(call1(&f, "host.get_allowed_operations", host), "\"reboot\""));
+    CHECK(strstr(fixture_call(&f, f.session, "VM.start", vm, "?f", "?f", NULL), OK));
+    CHECK(strstr(call1(&f, "host.reboot", host), "HOST_NOT_DISABLED"));
+    CHECK(strstr(call1(&f, "host.disable", host), OK));
+    CHECK(strstr(call1(&f, "host.reboot", host), "HOST_IN_USE"));
+    CHECK(!strstr(call1(&f, "host.get_allowed_operations", host), "\"reboot\""));
+    CHECK(strstr(call1(&f, "VM.hard_shutdown", vm), OK));
+    CHECK(strstr(call1(&f, "host.get_allowed_operations", host), "\"shutdown\",\"reboot\""));
+    fixture_done(&f);
+}
+
+static unsigned console_status(struct fixture *f, const char *vm, bool websocket, uint64_t *ret_id)
+{
+    struct value query[2] = { value_str("ref"), value_str(vm) };
+    struct core_http_req req = { .action = "connect_console",
+        .method = "CONNECT",
+        .path = "/console",
+        .query = value_map(query, 1),
+        .session = f->session,
+        .task_id = "",
+        .user = "",
+        .password = "",
+        .client = "192.0.2.9",
+        .accept = "",
+        .websocket = websocket };
+    struct core_http_rep rep = { .stream = -1 };
+
+    CHECK_OK(core_http(f->gate, f->arena, &req, &rep));
+    *ret_id = rep.stream_id;
+    if (rep.stream > 0)
+        fd_drop(&rep.stream);
+    return rep.status;
+}
+
+TEST_FIBER(consoles_can_be_limited_to_one_for_each_vm)
+{
+    struct fixture f;
+    uint64_t first, other;
+
+    fixture_init(&f, loop);
+    const char *vm = new_vm(&f, "web1"), *pool = f.core->pool_ref;
+    CHECK(strstr(fixture_call(&f, f.session, "VM.start", vm, "?f", "?f", NULL), OK));
+    CHECK_INT(console_status(&f, vm, false, &first), 200);
+    CHECK_INT(console_status(&f, vm, true, &other), 200);
+    CHECK_OK(core_stream_done(f.gate, &(struct core_stream_done_req){ .stream_id = other }));
+    CHECK(strstr(fixture_call(&f, f.session, "pool.set_limit_console_sessions", pool, "?t", NULL), OK));
+    CHECK_INT(console_status(&f, vm, false, &other), 503);
+    CHECK_OK(core_stream_done(f.gate, &(struct core_stream_done_req){ .stream_id = first }));
+    CHECK_INT(console_status(&f, vm, true, &other), 503);
+    CHECK_INT(console_status(&f, vm, false, &other), 200);
     fixture_done(&f);
 }
