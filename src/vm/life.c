@@ -147,9 +147,9 @@ void vm_tell(struct vm_service *s, const char *what, const char *detail)
     struct vmevents_changed_req req = { .vm = s->plan_arena ? s->plan.vm : "", .what = what, .detail = detail };
     struct err *e;
 
+    buf_init(&nvram, NVRAM_MAX);
     if (!s->peer || !ipc_is_open(s->peer))
         return; /* the journal tells whoever attaches */
-    buf_init(&nvram, NVRAM_MAX);
     vm_fill_state(s, &req.state);
     req.state.busy = false;
     if (s->life == VM_HALTED) {
