@@ -21,7 +21,18 @@ struct xe_verb {
     enum xe_kind kind;
     const struct model_class *class;
     const struct msg *msg; /* XE_CREATE, XE_DESTROY, XE_CALL */
+    const char *doc;       /* of the message, or NULL */
 };
 
 #define XE_VERB_COUNT 11
 extern const struct xe_verb xe_verbs[XE_VERB_COUNT];
+
+/* Error codes for people. Sorted by code. */
+struct xe_error {
+    const char *code;
+    const char *doc;    /* a sentence without its full stop, or "" */
+    const char *params; /* names of the parameters, comma-separated */
+};
+
+#define XE_ERROR_COUNT 3
+extern const struct xe_error xe_errors[XE_ERROR_COUNT];

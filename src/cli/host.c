@@ -1,0 +1,79 @@
+/* Hosts. */
+#include <string.h>
+#include "cli/verb.h"
+
+#define SELECT_NOTE "Hosts are named by host=UUID|NAME, uuid= or filters; where there is only one, it is meant."
+
+static struct err *enable_one(struct xe *x, const struct rec *r)
+{
+    return RUN(x, NULL, "host.enable", S(r->ref));
+}
+
+static struct err *disable_one(struct xe *x, const struct rec *r)
+{
+    return RUN(x, NULL, "host.disable", S(r->ref));
+}
+
+static struct err *reboot_one(struct xe *x, const struct rec *r)
+{
+    return RUN(x, NULL, "host.reboot", S(r->ref));
+}
+
+static struct err *shutdown_one(struct xe *x, const struct rec *r)
+{
+    return RUN(x, NULL, "host.shutdown", S(r->ref));
+}
+
+static struct err *evacuate_one(struct xe *x, const struct rec *r)
+{
+    return RUN(x, NULL, "host.evacuate", S(r->ref));
+}
+
+static struct err *dmesg_one(struct xe *x, const struct rec *r)
+{
+    struct value text;
+
+    TRY(CALL(x, &text, "host.dmesg", S(r->ref)));
+    say("%s", text.kind == V_STRING ? text.s : "");
+    return NULL;
+}
+
+static struct err *host_enable(struct xe *x)
+{
+    return each(x, "host", enable_one);
+}
+
+static struct err *host_disable(struct xe *x)
+{
+    return each(x, "host", disable_one);
+}
+
+static struct err *host_reboot(struct xe *x)
+{
+    return each(x, "host", reboot_one);
+}
+
+static struct err *host_shutdown(struct xe *x)
+{
+    return each(x, "host", shutdown_one);
+}
+
+static struct err *host_evacuate(struct xe *x)
+{
+    return each(x, "host", evacuate_one);
+}
+
+static struct err *host_dmesg(struct xe *x)
+{
+    return each(x, "host", dmesg_one);
+}
+
+const struct verb host_verbs[] = {
+    { "host-enable", host_enable, "", "", "host", "Lets VMs start on hosts again. " SELECT_NOTE },
+    { "host-disable", host_disable, "", "", "host", "No new VM starts on the host until it is enabled. " SELECT_NOTE },
+    { "host-reboot", host_reboot, "", "", "host", "Reboots disabled hosts without VMs. " SELECT_NOTE },
+    { "host-shutdown", host_shutdown, "", "", "host", "Shuts disabled hosts without VMs down. " SELECT_NOTE },
+    { "host-evacuate", host_evacuate, "", "", "host", "Moves the VMs of hosts elsewhere. " SELECT_NOTE },
+    { "host-dmesg", host_dmesg, "", "", "host", "Shows the hypervisor's messages. " SELECT_NOTE },
+    { 0 },
+};

@@ -1,0 +1,295 @@
+#include "cli/verb.h"
+#include <stdarg.h>
+#include <string.h>
+#include "cli/convert.h"
+
+static const struct verb *const tables[] = { vm_verbs, disk_verbs, storage_verbs, network_verbs, host_verbs,
+    other_verbs };
+
+static const struct {
+    const char *suffix;
+    enum xe_kind kind;
+} kinds[] = {
+    { "-param-list", XE_PARAM_LIST },
+    { "-param-get", XE_PARAM_GET },
+    { "-param-set", XE_PARAM_SET },
+    { "-param-add", XE_PARAM_ADD },
+    { "-param-remove", XE_PARAM_REMOVE },
+    { "-param-clear", XE_PARAM_CLEAR },
+    { "-list", XE_LIST },
+};
+
+/* Traditional names of messages that the model calls otherwise. */
+static const struct {
+    const char *name, *made;
+} also[] = {
+    { "pool-ha-enable", "pool-enable-ha" },
+    { "pool-ha-disable", "pool-disable-ha" },
+    { "pool-secret-rotate", "pool-rotate-secret" },
+    { "pool-vlan-create", "pool-create-vlan" },
+    { "vdi-unlock", "vdi-force-unlock" },
+    { "vm-vcpu-hotplug", "vm-set-vcpus-number-live" },
+    { "vm-data-source-list", "vm-get-data-sources" },
+    { "vm-data-source-query", "vm-query-data-source" },
+    { "vm-data-source-record", "vm-record-data-source" },
+    { "vm-data-source-forget", "vm-forget-data-source-archives" },
+    { "host-data-source-list", "host-get-data-sources" },
+    { "host-data-source-query", "host-query-data-source" },
+    { "vm-memory-dynamic-range-set", "vm-set-memory-dynamic-range" },
+    { "vm-memory-static-range-set", "vm-set-memory-static-range" },
+    { "vm-memory-target-set", "vm-set-memory-target-live" },
+    { "vm-memory-limits-set", "vm-set-memory-limits" },
+    { "vm-compute-maximum-memory", "vm-maximise-memory" },
+    { "vm-memory-shadow-multiplier-set", "vm-set-shadow-multiplier-live" },
+    { "appliance-create", "vm-appliance-create" },
+    { "appliance-destroy", "vm-appliance-destroy" },
+    { "appliance-start", "vm-appliance-start" },
+    { "appliance-shutdown", "vm-appliance-shutdown" },
+};
+
+static const struct xe_verb *made_find(const char *name)
+{
+    for (size_t low = 0, high = XE_VERB_COUNT; low < high;) {
+        size_t middle = (low + high) / 2;
+        int order = strcmp(name, xe_verbs[middle].name);
+
+        if (!order)
+            return &xe_verbs[middle];
+        if (order < 0)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return NULL;
+}
+
+static bool find_extra(const char *name, struct verb_found *ret)
+{
+    const struct noun *nouns;
+    size_t n = noun_extra(&nouns);
+
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; k < ARRAY_LEN(kinds); k++) {
+            size_t len = strlen(nouns[i].name);
+
+            if (strncmp(name, nouns[i].name, len) != 0 || strcmp(name + len, kinds[k].suffix) != 0)
+                continue;
+            *ret = (struct verb_found){ .kind = kinds[k].kind, .noun = nouns[i] };
+            return true;
+        }
+    return false;
+}
+
+/* "vm-list" to "vm" */
+static const char *noun_of(struct arena *a, const char *verb)
+{
+    for (size_t k = 0; k < ARRAY_LEN(kinds); k++)
+        if (str_ends(str_of(verb), str_of(kinds[k].suffix)))
+            return arena_strndup(a, verb, strlen(verb) - strlen(kinds[k].suffix));
+    return verb;
+}
+
+bool verb_find(struct arena *a, const char *name, struct verb_found *ret)
+{
+    *ret = (struct verb_found){ 0 };
+    for (size_t t = 0; t < ARRAY_LEN(tables); t++)
+        for (const struct verb *v = tables[t]; v->name; v++)
+            if (strcmp(v->name, name) == 0) {
+                ret->hand = v;
+                return true;
+            }
+    for (size_t i = 0; i < ARRAY_LEN(also); i++)
+        if (strcmp(also[i].name, name) == 0)
+            name = also[i].made;
+    ret->made = made_find(name);
+    if (!ret->made)
+        return find_extra(name, ret);
+    ret->kind = ret->made->kind;
+    return noun_find(a, noun_of(a, name), &ret->noun) || ret->made->msg;
+}
+
+void verb_each(struct arena *a, void (*fn)(void *arg, const char *name), void *arg)
+{
+    const struct noun *nouns;
+    size_t n = noun_extra(&nouns);
+
+    for (size_t t = 0; t < ARRAY_LEN(tables); t++)
+        for (const struct verb *v = tables[t]; v->name; v++)
+            fn(arg, v->name);
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; k < ARRAY_LEN(kinds); k++)
+            fn(arg, arena_printf(a, "%s%s", nouns[i].name, kinds[k].suffix));
+    for (size_t i = 0; i < ARRAY_LEN(also); i++)
+        fn(arg, also[i].name);
+    for (size_t i = 0; i < XE_VERB_COUNT; i++)
+        fn(arg, xe_verbs[i].name);
+}
+
+/* The smallest number of edits wins. */
+
+struct near {
+    const char *wanted, *best;
+    size_t edits;
+};
+
+static size_t distance(const char *a, const char *b)
+{
+    size_t row[65], n = strlen(b);
+
+    if (strlen(a) >= 64 || n >= 64)
+        return 64;
+    for (size_t k = 0; k <= n; k++)
+        row[k] = k;
+    for (size_t i = 0; a[i]; i++) {
+        size_t diagonal = row[0];
+
+        row[0] = i + 1;
+        for (size_t k = 0; k < n; k++) {
+            size_t best = diagonal + (a[i] != b[k]);
+
+            diagonal = row[k + 1];
+            best = row[k] + 1 < best ? row[k] + 1 : best;
+            row[k + 1] = diagonal + 1 < best ? diagonal + 1 : best;
+        }
+    }
+    return row[n];
+}
+
+static void look_near(void *arg, const char *name)
+{
+    struct near *n = arg;
+    size_t edits = distance(n->wanted, name);
+
+    if (edits >= n->edits)
+        return;
+    n->best = name;
+    n->edits = edits;
+}
+
+const char *verb_near(struct arena *a, const char *name)
+{
+    struct near n = { .wanted = name, .edits = 4 };
+
+    verb_each(a, look_near, &n);
+    return n.best;
+}
+
+static struct err *check_needs(struct xe *x, const struct verb *v)
+{
+    const char **names;
+    size_t n = comma_split(x->arena, v->needs, &names);
+    const char *unused;
+
+    for (size_t i = 0; i < n; i++)
+        if (!str_ends(str_of(names[i]), STR(":")))
+            TRY(arg_need(&x->args, names[i], &unused));
+    n = comma_split(x->arena, v->takes, &names);
+    for (size_t i = 0; i < n; i++)
+        arg_get(&x->args, names[i]); /* known, if given: no filter */
+    for (size_t i = 0; i < n; i++)
+        if (str_ends(str_of(names[i]), STR(":")))
+            convert_map_args(x, arena_strndup(x->arena, names[i], strlen(names[i]) - 1));
+    return v->select ? NULL : no_argument_left(x);
+}
+
+struct err *verb_run(struct xe *x, const struct verb_found *v)
+{
+    bool unused;
+
+    TRY(arg_bool(&x->args, "progress", false, &unused));
+    if (v->hand) {
+        TRY(check_needs(x, v->hand));
+        return v->hand->run(x);
+    }
+    switch (v->kind) {
+    case XE_LIST:
+        return list_run(x, &v->noun);
+    case XE_CALL:
+    case XE_CREATE:
+    case XE_DESTROY:
+        return message_run(x, v->made);
+    default:
+        return param_run(x, &v->noun, v->kind);
+    }
+}
+
+/* Helpers */
+
+void say(const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    vprintf(fmt, ap);
+    va_end(ap);
+    putchar('\n');
+}
+
+struct err *say_uuid(struct xe *x, const struct model_class *c, const char *ref)
+{
+    struct value uuid;
+
+    TRY(xe_field(x, c, ref, "uuid", &uuid));
+    say("%s", uuid.s);
+    return NULL;
+}
+
+struct err *need_ref(struct xe *x, const char *arg, const struct model_class *c, const char **ret_ref)
+{
+    const char *text = NULL, *ref = NULL;
+
+    TRY(arg_need(&x->args, arg, &text));
+    TRY(xe_find(x, c, text, &ref));
+    if (strcmp(ref, NULL_REF) == 0)
+        return usage("Failed to parse parameter '%s': it names nothing", arg);
+    *ret_ref = ref;
+    return NULL;
+}
+
+struct err *need_int(struct xe *x, const char *arg, int64_t *ret)
+{
+    static const struct type number = { .kind = TYPE_INT };
+    const char *text = NULL;
+    struct value v;
+
+    TRY(arg_need(&x->args, arg, &text));
+    TRY(convert(x, &number, arg, text, &v));
+    *ret = v.i;
+    return NULL;
+}
+
+struct err *confirm(struct xe *x)
+{
+    char text[16] = "";
+    bool force = false;
+
+    TRY(arg_bool(&x->args, "force", false, &force));
+    if (force)
+        return NULL;
+    fputs("Type 'yes' to continue\n", stderr);
+    if (fgets(text, sizeof(text), stdin))
+        text[strcspn(text, "\r\n")] = 0;
+    return strcmp(text, "yes") == 0 ? NULL : usage("Aborted: nothing was changed (force=true asks no question)");
+}
+
+struct err *each(struct xe *x, const char *name, each_fn *fn)
+{
+    struct noun noun;
+    struct rec *list = NULL;
+    size_t n = 0;
+    struct err *first = NULL;
+
+    if (!noun_find(x->arena, name, &noun))
+        return usage("no noun %s", name);
+    if (strcmp(name, "vm") == 0)
+        noun.where = "is-a-template=false,is-control-domain=false";
+    TRY(records_pick(x, &noun, &list, &n));
+    for (size_t i = 0; i < n; i++) {
+        struct err *e = fn(x, &list[i]);
+
+        if (e && n > 1)
+            fprintf(stderr, "%s: ", value_map_str(list[i].record, "uuid")), fail_print(stderr, e, NULL, NULL);
+        first = err_first(first, e);
+    }
+    return first;
+}
