@@ -1,5 +1,6 @@
 /* Networks and interfaces. */
 #include <string.h>
+#include "base/uuid.h"
 #include "cli/convert.h"
 #include "cli/verb.h"
 
@@ -27,10 +28,19 @@ static struct err *network_create(struct xe *x)
     return say_uuid(x, C_network, network.s);
 }
 
+static const char *random_mac(struct xe *x)
+{
+    unsigned char m[6];
+
+    random_bytes(m, sizeof(m));
+    m[0] = (unsigned char)((m[0] & 0xfc) | 0x02); /* one station, locally administered */
+    return arena_printf(x->arena, "%02x:%02x:%02x:%02x:%02x:%02x", m[0], m[1], m[2], m[3], m[4], m[5]);
+}
+
 static struct err *vif_create(struct xe *x)
 {
     static const struct type number = { .kind = TYPE_INT };
-    const char *vm = NULL, *network = NULL, *device = NULL, *mac = text_or(x, "mac", "random");
+    const char *vm = NULL, *network = NULL, *device = NULL, *mac = text_or(x, "mac", "");
     struct value mtu, vif;
 
     TRY(need_ref(x, "vm-uuid", C_VM, &vm));
@@ -38,8 +48,9 @@ static struct err *vif_create(struct xe *x)
     TRY(arg_need(&x->args, "device", &device));
     TRY(convert(x, &number, "mtu", text_or(x, "mtu", "1500"), &mtu));
     struct value pairs[] = { S("VM"), S(vm), S("network"), S(network), S("device"), S(device), S("MAC"),
-        S(strcmp(mac, "random") == 0 ? "" : mac), S("MTU"), mtu, S("other_config"), convert_map_args(x, "other-config"),
-        S("qos_algorithm_type"), S(""), S("qos_algorithm_params"), value_map(NULL, 0) };
+        S(strcmp(mac, "random") == 0 ? random_mac(x) : mac), S("MTU"), mtu, S("other_config"),
+        convert_map_args(x, "other-config"), S("qos_algorithm_type"), S(""), S("qos_algorithm_params"),
+        value_map(NULL, 0) };
     TRY(CALL(x, &vif, "VIF.create", value_map(pairs, ARRAY_LEN(pairs) / 2)));
     return say_uuid(x, C_VIF, vif.s);
 }
@@ -106,7 +117,8 @@ const struct verb network_verbs[] = {
     { "network-create", network_create, "name-label", "name-description,MTU,bridge,managed,other-config:", NULL,
         "Makes a network inside the pool. Prints its uuid." },
     { "vif-create", vif_create, "vm-uuid,network-uuid,device", "mac,mtu,other-config:", NULL,
-        "Makes a VM's interface; mac=random or none takes a new address. Prints its uuid." },
+        "Makes a VM's interface; without mac= the address follows from the VM, mac=random takes any. Prints its "
+        "uuid." },
     { "vif-unplug", vif_unplug, "uuid", "force", NULL, "Disconnects an interface from the running VM." },
     { "vlan-create", vlan_create, "pif-uuid,vlan,network-uuid", "", NULL,
         "Joins a network to a VLAN of a physical interface. Prints its uuid." },

@@ -13,8 +13,12 @@ void print_cells(struct buf *b, const struct cell *cells, size_t n)
         if (strlen(cells[i].name) > width)
             width = strlen(cells[i].name);
     width += INDENT;
-    for (size_t i = 0; i < n; i++)
-        XX buf_add_c(b, "\n\n");
+    for (size_t i = 0; i < n; i++) {
+        buf_printf(b, "%*s: ", i ? (int)width : -(int)width, cells[i].name);
+        buf_add_c(b, cells[i].value);
+        buf_add_char(b, '\n');
+    }
+    buf_add_c(b, "\n\n");
 }
 
 void print_minimal(struct buf *b, const char *value, bool first)
