@@ -273,8 +273,10 @@ static struct err *check(struct core *c, const struct row *vm, const char *name)
     if (strcmp(name, "snapshot_with_quiesce") == 0)
         return err_new("VM_SNAPSHOT_WITH_QUIESCE_NOT_SUPPORTED", (const char *[]){ row_ref(vm) }, 1);
     TRY(check_belongings(vm, name));
-    if (strcmp(name, "changing_dynamic_range") == 0 && state_bit(vm) == RUNNING)
-        return err_not_implemented("VM.set_memory_dynamic_range of a running VM");
+    static const char *const memory[] = { "changing_dynamic_range", "changing_static_range", "changing_memory_limits",
+        NULL };
+    if (is_in(name, memory) && state_bit(vm) == RUNNING) /* a guest, or the control domain */
+        return err_not_implemented("changing the memory of a running VM");
     return NULL;
 }
 
