@@ -111,7 +111,7 @@ void buf_printf(struct buf *b, const char *fmt, ...)
     assert(len >= 0);
     to = buf_reserve(b, (size_t)len);
     if (!to) {
-        if (b->size)
+        if (b->p)
             b->p[b->len] = 0; /* what did not fit */
         return;
     }

@@ -30,5 +30,7 @@ static inline void list_remove(struct link *l) /* fine on a zeroed or already re
     l->next->prev = l->prev;
     l->prev = l->next = (struct link *)0;
 }
+/* NOLINTBEGIN(bugprone-macro-parentheses): l is a name to be declared */
 #define LIST_EACH(l, head) \
     for (struct link *l = (head)->next, *l##_next; l != (head) && (l##_next = l->next, 1); l = l##_next)
+/* NOLINTEND(bugprone-macro-parentheses) */

@@ -13,9 +13,9 @@ static void capture(struct buf *b, void (*fn)(void))
     AUTO(fd_drop) int saved = dup(2);
     AUTO(fd_drop) int out = openat(dir, "log", O_RDWR | O_CREAT | O_TRUNC, 0600);
 
-    dup2(out, 2);
+    CHECK(dup2(out, 2) == 2);
     fn();
-    dup2(saved, 2);
+    CHECK(dup2(saved, 2) == 2);
     buf_init(b, 10000);
     CHECK_OK(file_read(dir, "log", b));
     if (b->len > 24)

@@ -80,7 +80,8 @@ bool value_eq(const struct value *a, const struct value *b)
     case V_INT:
         return a->i == b->i;
     case V_FLOAT:
-        return memcmp(&a->f, &b->f, sizeof(a->f)) == 0; /* the same bits: NaN is no change from NaN */
+        /* The same bits: NaN is no change from NaN. */
+        return memcmp(&a->f, &b->f, sizeof(a->f)) == 0; /* NOLINT(*-memory-comparison,cert-exp42-c,cert-flp37-c) */
     case V_STRING:
     case V_DATETIME:
         return a->n == b->n && (a->n == 0 || memcmp(a->s, b->s, a->n) == 0);
@@ -163,6 +164,7 @@ static struct value pack(const struct value *v, struct value **values, char **ch
     if (is_text(v)) {
         c.s = "";
         if (v->n) {
+            assert(*chars);
             c.s = memcpy(*chars, v->s, v->n);
             (*chars)[v->n] = 0;
             *chars += (size_t)v->n + 1;
@@ -170,6 +172,7 @@ static struct value pack(const struct value *v, struct value **values, char **ch
     } else if (n) {
         struct value *items = *values;
 
+        assert(items);
         *values += n;
         for (size_t i = 0; i < n; i++)
             items[i] = pack(&v->items[i], values, chars);

@@ -130,7 +130,7 @@ struct err *cgroup_make(struct cgroup *c, const char *uuid, uint64_t memory, uns
     if (dir < 0)
         return err_errno(errno, "open cgroup %s", name);
     if (memory) {
-        snprintf(text, sizeof(text), "%llu", (unsigned long long)(memory + memory / 8 + OVERHEAD));
+        snprintf(text, sizeof(text), "%llu", (unsigned long long)memory + memory / 8 + OVERHEAD);
         if (!put(dir, "memory.max", text))
             return err_errno(errno, "limit memory of %s", name);
         snprintf(text, sizeof(text), "%u", PIDS + vcpus);

@@ -1,4 +1,5 @@
 #include "host/wall.h"
+#include <assert.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -40,8 +41,10 @@ struct walls {
 
 static bool above(const char *folder, const char *path)
 {
-    size_t n = strlen(folder);
+    size_t n;
 
+    assert(folder && path);
+    n = strlen(folder);
     return strncmp(folder, path, n) == 0 && (path[n] == '/' || !path[n]);
 }
 

@@ -103,7 +103,7 @@ static struct err *encode_fd(struct buf *b, struct ipc_fds *fds, const struct ip
 {
     bool present = fds && fd > 0;
 
-    buf_add_char(b, present);
+    buf_add_char(b, (char)present);
     if (!present)
         return NULL;
     if (fds->n == IPC_FDS_MAX)
@@ -118,7 +118,7 @@ static struct err *encode_item(struct buf *b, struct ipc_fds *fds, const struct 
 {
     switch (f->kind) {
     case IPC_BOOL:
-        buf_add_char(b, *(const bool *)x);
+        buf_add_char(b, (char)*(const bool *)x);
         return NULL;
     case IPC_U8:
     case IPC_U32:

@@ -1,4 +1,5 @@
 #include "metric/export.h"
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <math.h>
@@ -100,6 +101,7 @@ static void choose(const struct rrd *r, const struct export_query *q, struct cho
     int64_t start = q->start < 0 ? (int64_t)now + (q->start < -(int64_t)now ? -(int64_t)now : q->start) : q->start;
 
     choose_archive(r, q, start, ret);
+    assert(ret->steps); /* there is an archive, and it has steps */
     uint64_t row_s = ret->steps * RRD_STEP_S, span = ret->rows * row_s;
     ret->last = now / row_s * row_s;
     if (start > INT64_MAX - (int64_t)row_s)

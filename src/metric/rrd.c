@@ -1,4 +1,5 @@
 #include "metric/rrd.h"
+#include <assert.h>
 #include <math.h>
 #include <string.h>
 #include "base/mem.h"
@@ -124,7 +125,10 @@ void rrd_remove(struct rrd *r, size_t i)
 
 static double ring_at(const struct column *c, uint64_t age)
 {
-    return age < c->len ? c->v[(c->head + c->size - (uint32_t)age) % c->size] : NAN;
+    if (age >= c->len)
+        return NAN;
+    assert(c->size);
+    return c->v[(c->head + c->size - (uint32_t)age) % c->size];
 }
 
 static void ring_grow(struct column *c, uint32_t rows)
@@ -149,6 +153,7 @@ void column_push(struct column *c, uint32_t rows, double v, uint64_t n)
     for (n = n < rows ? n : rows; n; n--) {
         if (c->len == c->size && c->size < rows)
             ring_grow(c, rows);
+        assert(c->size);
         c->head = (c->head + 1) % c->size;
         c->v[c->head] = v;
         if (c->len < c->size)

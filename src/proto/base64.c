@@ -25,7 +25,7 @@ void base64_encode(struct buf *b, struct str in)
         if (n > 2)
             v |= (unsigned char)in.p[i + 2];
         for (size_t k = 0; k < 4; k++)
-            out[k] = k <= n ? alphabet[v >> (18 - 6 * k) & 63] : '=';
+            out[k] = (char)(k <= n ? alphabet[v >> (18 - 6 * k) & 63] : '=');
         buf_add(b, out, 4);
     }
 }

@@ -12,7 +12,7 @@ static int parse(struct arena *a, const char *text, struct http_request *r)
 TEST(a_request_is_taken_apart)
 {
     AUTO(arena_drop) struct arena *a = arena_new();
-    struct http_request r;
+    struct http_request r = { 0 };
 
     CHECK_INT(parse(a,
                   "GET /export/?uuid=a%20b&x=1+2&x=3&flag HTTP/1.1\r\nHost: h\r\n"
@@ -49,7 +49,7 @@ TEST(the_head_is_found_however_it_arrives)
 TEST(connections_live_as_version_and_header_say)
 {
     AUTO(arena_drop) struct arena *a = arena_new();
-    struct http_request r;
+    struct http_request r = { 0 };
 
     CHECK_INT(parse(a, "GET / HTTP/1.0\r\n\r\n", &r), 0);
     CHECK(!r.keep_alive && !r.http11 && r.content_length == -1);

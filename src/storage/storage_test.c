@@ -288,7 +288,7 @@ TEST_FIBER(destroying_an_sr_leaves_what_is_not_ours)
 TEST_FIBER(disks_are_found_again_as_they_were_made)
 {
     struct world w;
-    struct storage_vdi v;
+    struct storage_vdi v = { 0 };
 
     world_init(&w, loop);
     attach_new(&w);

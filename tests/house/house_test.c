@@ -190,7 +190,7 @@ static void run_seed(struct loop *loop, uint64_t seed)
 {
     struct house house, *h = &house;
     struct random r = { seed * 0x9e3779b97f4a7c15ULL + 1 };
-    struct actor actors[6];
+    struct actor actors[6] = { 0 };
 
     house_open(h, loop);
     for (size_t i = 0; i < ARRAY_LEN(actors); i++) { /* two actors for each VM, so they get into each other's way */

@@ -88,7 +88,7 @@ void daemon_ready(void)
     struct sockaddr_un addr = { .sun_family = AF_UNIX };
     AUTO(fd_drop) int fd = -1;
 
-    if (cstr_empty(path) || strlen(path) >= sizeof(addr.sun_path))
+    if (!path || !*path || strlen(path) >= sizeof(addr.sun_path))
         return;
     memcpy(addr.sun_path, path, strlen(path));
     if (addr.sun_path[0] == '@')
