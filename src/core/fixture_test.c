@@ -2,6 +2,7 @@
 #include <stdarg.h>
 #include <string.h>
 #include "base/fd.h"
+#include "base/fiber.h"
 #include "base/map.h"
 #include "core/call.h"
 #include "gen/ipc_core.h"
@@ -261,7 +262,8 @@ void fixture_done(struct fixture *f)
 
     for (size_t i = 0; i < ARRAY_LEN(peers); i++)
         ipc_close(peers[i]);
-    fiber_sleep(1000);
+    for (int i = 0; i < 3000 && (i == 0 || fiber_count(f->loop) > 1); i++) /* what was under way notices and ends */
+        fiber_sleep(1000);
     core_free(f->core);
     store_close(f->store);
     map_free(f->power);

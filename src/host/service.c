@@ -347,19 +347,20 @@ static struct err *on_auth(struct ipc_call *c, struct host_auth_req *req, struct
 static struct err *on_power(struct ipc_call *c, struct host_power_req *req)
 {
     struct host_room *h = c->ctx;
-    const char *argv[] = { "/usr/sbin/shutdown", cstr_eq(req->op, "reboot") ? "-r" : "-P", "now", NULL };
+    const char *machine[] = { "/usr/sbin/shutdown", cstr_eq(req->op, "reboot") ? "-r" : "-P", "now", NULL };
+    const char *program[] = { h->c.power, req->op, NULL };
     AUTO(fd_drop) int pidfd = -1;
     int status = -1;
     pid_t pid;
 
     if (!cstr_eq(req->op, "reboot") && !cstr_eq(req->op, "shutdown"))
         return err_internal("no such operation: %s", req->op);
-    if (!h->c.may_power)
+    if (!h->c.power)
         return err_internal("this host process may not %s the machine", req->op);
     log_warn("machine goes down", F("op", req->op));
-    TRY(proc_spawn(&(struct proc_spec){ .argv = argv }, &pid, &pidfd));
+    TRY(proc_spawn(&(struct proc_spec){ .argv = cstr_eq(h->c.power, "machine") ? machine : program }, &pid, &pidfd));
     if (!proc_wait(pidfd, clock_now(ipc_loop(c->peer)) + 10000000, &status) || status != 0)
-        return err_internal("shutdown ended with %d", status);
+        return err_internal("%s of the machine ended with %d", req->op, status);
     return NULL;
 }
 

@@ -16,7 +16,7 @@ struct host_room_config {
     struct broker broker;
     struct auth_door *auth;
     struct inventory_source inventory; /* strings borrowed */
-    bool may_power;                    /* the machine itself may be rebooted and switched off */
+    const char *power; /* program that takes "reboot" or "shutdown"; "machine": this machine's own; NULL: neither may */
 };
 
 struct host_room *host_room_new(const struct host_room_config *c);

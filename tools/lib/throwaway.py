@@ -201,6 +201,8 @@ class Host:
         (self.state / "boot").mkdir(parents=True, exist_ok=True)
         for d in (self.state, self.state / "iso", self.state / "boot"):
             d.chmod(0o755)
+        # A throwaway host may not power its machine: what it was asked to do is written down.
+        self._write(self.folder / "power", f"#!/bin/sh\necho \"$1\" >> {self.folder}/powered\n", 0o755)
         self._write(self.folder / "runnymede.conf", f"""# A throwaway host, written by tools/lib/throwaway.py.
 state_dir = {self.state}
 run_dir = {self.run}
@@ -212,6 +214,7 @@ net = {self.net}
 auth = file:{self.folder}/passwd
 users = {self.users}
 novnc_dir = {self.novnc}
+power = {self.folder}/power
 log_level = {self.log_level}
 """, 0o644)
         return program

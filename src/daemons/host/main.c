@@ -24,8 +24,8 @@
 #define DIAL_US 15000000
 
 struct daemon {
-    const char *run, *state, *hyper, *auth, *core_user, *bin, *boot;
-    bool no_walls, may_power;
+    const char *run, *state, *hyper, *auth, *core_user, *bin, *boot, *power;
+    bool no_walls;
     uid_t uid_base, core_uid;
     struct loop *loop;
     struct walls *walls;
@@ -120,7 +120,7 @@ static void room(struct daemon *d)
     static const char *const capabilities[] = { "hvm-3.0-x86_32", "hvm-3.0-x86_32p", "hvm-3.0-x86_64" };
     struct host_room_config c = { .cells = d->cells,
         .auth = &d->auth_door,
-        .may_power = d->may_power,
+        .power = d->power,
         .broker = { d, ask_storage, ask_net, d->boot_dir } };
 
     d->inventory_hyper = (struct inventory_hyper){ d->probed.name, d->probed.version, d->probed.accelerator,
@@ -197,7 +197,7 @@ static bool arguments(struct daemon *d, int argc, char **argv)
         { "auth", required_argument, NULL, 'a' }, { "core-user", required_argument, NULL, 'c' },
         { "bin", required_argument, NULL, 'b' }, { "boot", required_argument, NULL, 'k' },
         { "uid-base", required_argument, NULL, 'u' }, { "no-walls", no_argument, NULL, 'w' },
-        { "power", no_argument, NULL, 'p' }, { 0 } };
+        { "power", required_argument, NULL, 'p' }, { 0 } };
     uint64_t n;
 
     for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
@@ -220,7 +220,7 @@ static bool arguments(struct daemon *d, int argc, char **argv)
         else if (c == 'w')
             d->no_walls = true;
         else if (c == 'p')
-            d->may_power = true;
+            d->power = optarg;
         else
             return false;
     }
@@ -238,7 +238,7 @@ int main(int argc, char **argv)
     if (!arguments(&d, argc, argv)) {
         fprintf(stderr,
             "usage: runnymede-host [--run DIR] [--state DIR] [--hyper qemu|sim] [--auth pam|file:PATH]\n"
-            "    [--core-user NAME] [--bin DIR] [--boot DIR] [--uid-base N] [--no-walls] [--power]\n");
+            "    [--core-user NAME] [--bin DIR] [--boot DIR] [--uid-base N] [--no-walls] [--power machine|PROGRAM]\n");
         return 2;
     }
     e = daemon_start("host", &d.loop);

@@ -20,7 +20,8 @@
  *   novnc_dir    /usr/share/novnc
  *   web_dir      (empty)               folder of the web interface
  *   users        system                system: runnymede-gate, -core, -storage, -net; none: all as the caller
- *   power        no                    yes: host.reboot and host.shutdown act on the machine
+ *   power        no                    what host.reboot and host.shutdown do: yes (the machine itself), or the path
+ *                                      of a program that takes "reboot" or "shutdown"; no: they fail
  *   log_level    info                  debug, info, warn, error
  *   log_dir      (empty)               folder of one log per daemon; empty: state_dir/log; "-": stderr
  *   bin_dir      (empty)               where the daemons are; empty: beside the supervisor

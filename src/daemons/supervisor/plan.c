@@ -86,8 +86,8 @@ static void plan_host(const struct config *c, struct daemon_plan *p)
         option(p, "--bin", "%s", c->bin_dir);
     if (cstr_eq(c->users, "system"))
         option(p, "--core-user", "runnymede-core");
-    if (cstr_eq(c->power, "yes"))
-        add(p, mem_strdup("--power"));
+    if (!cstr_eq(c->power, "no"))
+        option(p, "--power", "%s", cstr_eq(c->power, "yes") ? "machine" : c->power);
 }
 
 static void plan_storage(const struct config *c, struct daemon_plan *p)

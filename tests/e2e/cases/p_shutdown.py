@@ -97,3 +97,23 @@ def a_host_names_the_walls_around_guests_that_it_cannot_make(t):
     log = (t.host.state / "log/host.log").read_text()
     told = {c.removeprefix("missing:") for c in t.x.host.get_capabilities(t.the_host()) if c.startswith("missing:")}
     t.equal(told, set(re.findall(r"guests run without a wall missing=(\S+)", log)))
+
+
+@case
+def the_machine_goes_down_only_when_disabled_and_empty(t):
+    x, host = t.x, t.the_host()
+    done = t.host.folder / "powered"
+    for m in ("reboot", "shutdown"):
+        t.fails("HOST_NOT_DISABLED", getattr(x.host, m), host)
+        t.fails("HANDLE_INVALID", getattr(x.host, m), "OpaqueRef:no")
+    vm = t.running_vm()
+    x.host.disable(host)
+    t.equal(t.fails("HOST_IN_USE", x.host.reboot, host), [host, "vm", vm])
+    x.VM.hard_shutdown(vm)
+    t.check(not done.exists(), "nothing happened so far")
+    x.host.reboot(host)
+    t.effect("host.reboot", done.read_text().split() == ["reboot"])
+    x.host.shutdown(host)
+    t.effect("host.shutdown", done.read_text().split() == ["reboot", "shutdown"])
+    x.host.enable(host)
+    done.unlink()
