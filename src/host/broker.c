@@ -11,9 +11,11 @@
 #include "gen/ipc_net.h"
 #include "gen/ipc_storage.h"
 
-struct err *broker_disk(const struct broker *b, struct arena *a, struct vm_disk *disk)
+static struct err *open_disk(const struct broker *b, struct arena *a, struct vm_disk *disk, bool beside)
 {
-    struct storage_vdi_open_req req = { .sr = disk->sr, .uuid = disk->vdi, .read_only = disk->read_only || disk->cd };
+    struct storage_vdi_open_req req = {
+        .sr = disk->sr, .uuid = disk->vdi, .read_only = disk->read_only || disk->cd, .beside = beside
+    };
     struct storage_vdi_open_rep rep;
     struct ipc_peer *peer;
 
@@ -27,6 +29,11 @@ struct err *broker_disk(const struct broker *b, struct arena *a, struct vm_disk 
     if (rep.size)
         disk->size = rep.size;
     return NULL;
+}
+
+struct err *broker_disk(const struct broker *b, struct arena *a, struct vm_disk *disk)
+{
+    return open_disk(b, a, disk, false);
 }
 
 struct err *broker_nic(const struct broker *b, struct arena *a, const char *vm, struct vm_nic *nic)
@@ -74,13 +81,23 @@ static struct err *boot_file(const struct broker *b, const char *path, int *ret_
     return NULL;
 }
 
-struct err *broker_plan(const struct broker *b, struct arena *a, struct vm_plan *plan)
+static struct err *open_plan(const struct broker *b, struct arena *a, struct vm_plan *plan, bool beside)
 {
     TRY(boot_file(b, plan->kernel_path, &plan->kernel));
     TRY(boot_file(b, plan->initrd_path, &plan->initrd));
     for (size_t i = 0; i < plan->n_disks; i++)
-        TRY(broker_disk(b, a, &plan->disks[i]));
+        TRY(open_disk(b, a, &plan->disks[i], beside));
     for (size_t i = 0; i < plan->n_nics; i++)
         TRY(broker_nic(b, a, plan->vm, &plan->nics[i]));
     return NULL;
+}
+
+struct err *broker_plan(const struct broker *b, struct arena *a, struct vm_plan *plan)
+{
+    return open_plan(b, a, plan, false);
+}
+
+struct err *broker_plan_beside(const struct broker *b, struct arena *a, struct vm_plan *plan)
+{
+    return open_plan(b, a, plan, true);
 }

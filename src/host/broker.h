@@ -18,5 +18,7 @@ struct broker {
 
 /* [waits] On failure what was opened stays in the plan and goes with it. */
 struct err *broker_plan(const struct broker *b, struct arena *a, struct vm_plan *plan) MUST_CHECK;
+/* For a guest that runs already and is to run from new descriptors: its leases are shared with the old ones. */
+struct err *broker_plan_beside(const struct broker *b, struct arena *a, struct vm_plan *plan) MUST_CHECK;
 struct err *broker_disk(const struct broker *b, struct arena *a, struct vm_disk *disk) MUST_CHECK;
 struct err *broker_nic(const struct broker *b, struct arena *a, const char *vm, struct vm_nic *nic) MUST_CHECK;

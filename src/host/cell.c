@@ -184,9 +184,16 @@ void cell_overtakable(struct cell *cell, bool on)
     waitq_wake_all(&cell->idle); /* a list of guests need not wait any more */
 }
 
-static bool is_halted(const struct cell *cell)
+bool cell_is_ended(const struct cell *cell)
 {
-    return cstr_eq(cell->power, "Halted");
+    return cstr_eq(cell->power, "Halted") || cstr_eq(cell->power, "Suspended");
+}
+
+struct err *cell_limit(struct cell *cell, unsigned times)
+{
+    const struct launcher *l = cell->cells->config.launcher;
+
+    return l->limit ? l->limit(l->ctx, cell, times) : NULL;
 }
 
 static void tell(
@@ -206,7 +213,7 @@ static struct err *on_changed(struct ipc_call *call, struct vmevents_changed_req
         return NULL;
     req->state.vm = req->vm;
     cell_heard(cell, &req->state);
-    if (!is_halted(cell)) {
+    if (!cell_is_ended(cell)) {
         struct vm_state s = cell_state(cell);
         tell(c, req->vm, req->what, req->detail, &s, req->nvram);
         return NULL;
@@ -214,7 +221,7 @@ static struct err *on_changed(struct ipc_call *call, struct vmevents_changed_req
     TRY(cells_lock(c, req->vm, &cell));
     if (!cell)
         return NULL; /* an operation of ours ended it, and tells */
-    if (cell->peer == call->peer && is_halted(cell)) {
+    if (cell->peer == call->peer && cell_is_ended(cell)) {
         struct vm_state s = cell_state(cell);
         cell_remove(cell);
         tell(c, req->vm, req->what, req->detail, &s, req->nvram);
@@ -275,7 +282,7 @@ static struct err *connect_vm(struct cell *cell)
 
 static const char *what_of(const char *reason)
 {
-    return cstr_eq(reason, "shutdown") || cstr_eq(reason, "crash") ? reason : "gone";
+    return cstr_eq(reason, "shutdown") || cstr_eq(reason, "crash") || cstr_eq(reason, "suspended") ? reason : "gone";
 }
 
 /* A fresh vm process that takes over the guest; a guest that is gone takes the cell with it. */
@@ -288,10 +295,12 @@ static struct err *attach(struct cell *cell)
     cell->unclean = true; /* until it has told */
     TRY(vm_attach(cell->peer, a, &(struct vm_attach_req){ .vm = cell->uuid }, &rep));
     vm_plan_close(&rep.plan);
+    cell->memory = rep.plan.memory;
+    cell->vcpus = rep.plan.vcpus_max > rep.plan.vcpus ? rep.plan.vcpus_max : rep.plan.vcpus;
     if (cstr_empty(rep.state.ref))
         rep.state.ref = rep.plan.ref;
     cell_heard(cell, &rep.state);
-    if (!is_halted(cell)) {
+    if (!cell_is_ended(cell)) {
         cell->unclean = false;
         return NULL;
     }
@@ -459,7 +468,7 @@ struct err *cells_list(struct cells *c, struct arena *a, struct vm_state **ret_s
     struct vm_state *states = arena_new_array(a, all.len + 1, struct vm_state);
     for (size_t i = 0; i < all.len; i++) {
         struct cell *cell = all.p[i];
-        while (cell->busy && (!cell->overtakable || is_halted(cell)) && !cell->gone && !interrupted)
+        while (cell->busy && (!cell->overtakable || cell->saving || cell_is_ended(cell)) && !cell->gone && !interrupted)
             interrupted = !waitq_wait(&cell->idle, FOREVER) && fiber_interrupted();
         while (cell->reviving && !cell->gone && !interrupted && clock_now(c->loop) < patience) {
             waitq_wait(&cell->idle, patience);

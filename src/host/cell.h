@@ -38,6 +38,7 @@ struct cell {
     struct waitq idle;
     bool reviving;    /* its keeper is at work */
     bool overtakable; /* the holder only waits for the guest's good will */
+    bool saving;      /* overtakable, but a list of guests waits for its end all the same */
     bool unclean;     /* its processes may not all be known: clear by looking for them */
 };
 
@@ -74,6 +75,10 @@ struct err *cell_peer(struct cell *c, struct ipc_peer **ret_peer) MUST_CHECK;
 void cell_heard(struct cell *c, const struct vm_state *s);
 /* Says that the holder only waits for the guest's good will (or for its start), or no longer. */
 void cell_overtakable(struct cell *c, bool on);
+/* There is no guest any more: Halted or Suspended. */
+bool cell_is_ended(const struct cell *c);
+/* Room for so many times the guest. */
+struct err *cell_limit(struct cell *c, unsigned times) MUST_CHECK;
 /* As a value that borrows from the cell. */
 struct vm_state cell_state(const struct cell *c);
 /* The guest has ended: the vm process, leftovers, folder and uid go. For a locked cell. [waits] */

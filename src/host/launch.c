@@ -52,7 +52,16 @@ static void process_clear(void *ctx, struct cell *cell)
     wall_clear(p->walls, cell->uuid, cell->uid, cell->dir, cell->unclean);
 }
 
+static struct err *process_limit(void *ctx, struct cell *cell, unsigned times)
+{
+    struct vm_program *p = ctx;
+    AUTO(wall_done) struct wall wall = { .cgroup_fd = -1 };
+
+    return wall_prepare(
+        p->walls, cell->uuid, cell->uid, cell->dir, cell->memory * times, (cell->vcpus + 64) * times, &wall);
+}
+
 struct launcher launcher_process(struct vm_program *p)
 {
-    return (struct launcher){ p, process_launch, process_clear };
+    return (struct launcher){ p, process_launch, process_clear, process_limit };
 }

@@ -14,6 +14,8 @@ struct launcher {
     struct err *(*launch)(void *ctx, struct cell *cell, struct ipc_peer **ret_peer, int *ret_pidfd);
     /* After the cell's peer was closed: ends what runs in its name. May be NULL. */
     void (*clear)(void *ctx, struct cell *cell);
+    /* Room for so many times the guest's memory. May be NULL. */
+    struct err *(*limit)(void *ctx, struct cell *cell, unsigned times);
 };
 
 struct walls;

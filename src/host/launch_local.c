@@ -27,5 +27,5 @@ static struct err *local_launch(void *ctx, struct cell *cell, struct ipc_peer **
 
 struct launcher launcher_local(struct vm_local *l)
 {
-    return (struct launcher){ l, local_launch, NULL };
+    return (struct launcher){ l, local_launch, NULL, NULL };
 }

@@ -10,11 +10,7 @@
 #include "base/vec.h"
 #include "gen/errors.h"
 #include "gen/ipc_vmevents.h"
-
-struct host_room {
-    struct host_room_config c;
-    VEC(struct ipc_peer *) cores; /* borrowed; gone with their on_close */
-};
+#include "host/private.h"
 
 static struct err *on_inventory(struct ipc_call *c, struct host_inventory_req *req, struct host_inventory_rep *rep)
 {
@@ -36,10 +32,13 @@ static struct err *on_vm_list(struct ipc_call *c, struct host_vm_list_req *req, 
  * A core that died while it waited for us asked for every state when it came
  * back, perhaps before this operation ended: so the end is told as an event.
  */
-static void tell_late(struct ipc_call *c, const char *op, const struct vm_state *s, struct str nvram)
+void host_tell_late(struct ipc_call *c, const char *op, const struct vm_state *s, struct str nvram)
 {
     struct host_room *h = c->ctx;
-    const char *what = cstr_eq(s->power, "Paused") ? "paused" : cstr_eq(s->power, "Running") ? "started" : "shutdown";
+    const char *what = cstr_eq(s->power, "Paused") ? "paused"
+        : cstr_eq(s->power, "Running")             ? "started"
+        : cstr_eq(s->power, "Suspended")           ? "suspended"
+                                                   : "shutdown";
 
     if (!ipc_is_open(c->peer))
         host_room_changed(&h, s->vm, what, op, s, nvram);
@@ -47,7 +46,7 @@ static void tell_late(struct ipc_call *c, const char *op, const struct vm_state 
 
 /* ---- start ---- */
 
-static struct vm_state state_copy(struct arena *a, const struct cell *cell)
+struct vm_state host_state_copy(struct arena *a, const struct cell *cell)
 {
     struct vm_state s = cell_state(cell);
 
@@ -80,18 +79,18 @@ static struct err *on_vm_start(struct ipc_call *c, struct host_vm_start_req *req
         cell_remove(cell);
     } else {
         cell_heard(cell, &started.state);
-        rep->state = state_copy(c->arena, cell);
+        rep->state = host_state_copy(c->arena, cell);
     }
     cell_unlock(cell);
     if (!e)
-        tell_late(c, "start", &rep->state, STR(""));
+        host_tell_late(c, "start", &rep->state, STR(""));
     return e;
 }
 
 /* ---- operations on a guest that is there ---- */
 
 /* Finds, locks and connects; VM_BAD_POWER_STATE when there is no guest. */
-static struct err *guest_lock(struct host_room *h, const char *vm, const char *expected, struct cell **ret_cell)
+struct err *host_guest_lock(struct host_room *h, const char *vm, const char *expected, struct cell **ret_cell)
 {
     struct cell *cell = NULL;
     struct ipc_peer *peer = NULL;
@@ -185,14 +184,14 @@ static struct err *overtake(
 }
 
 /* The end of a guest: its variables are read from the folder while there is one. */
-static void ended(struct ipc_call *c, struct cell *cell, struct host_vm_op_rep *rep)
+struct str host_ended(struct ipc_call *c, struct cell *cell)
 {
     struct vm_nvram_rep nvram = { 0 };
     struct err *e = cell->peer ? vm_nvram(cell->peer, c->arena, &(struct vm_nvram_req){ 0 }, &nvram) : NULL;
 
     log_err(LOG_WARN_, "UEFI variables are lost", e);
-    rep->nvram = nvram.nvram;
     cell_remove(cell);
+    return nvram.nvram;
 }
 
 static struct err *run_locked(struct ipc_call *c, struct cell *cell, const struct operation *op,
@@ -216,9 +215,9 @@ static struct err *run_locked(struct ipc_call *c, struct cell *cell, const struc
         TRY(vm_query(cell->peer, c->arena, &(struct vm_query_req){ 0 }, &query));
         cell_heard(cell, &query.state);
     }
-    rep->state = state_copy(c->arena, cell);
+    rep->state = host_state_copy(c->arena, cell);
     if (!cell->gone && cstr_eq(cell->power, "Halted"))
-        ended(c, cell, rep);
+        rep->nvram = host_ended(c, cell);
     return NULL;
 }
 
@@ -233,7 +232,7 @@ static struct err *on_vm_op(struct ipc_call *c, struct host_vm_op_req *req, stru
     if (!op)
         return err_internal("no such operation: %s", req->op);
     TRY(overtake(h, c->arena, op, req->vm, &done));
-    e = guest_lock(h, req->vm, op->expected, &cell);
+    e = host_guest_lock(h, req->vm, op->expected, &cell);
     if (e && cstr_eq(op->name, "destroy") && err_is(e, "VM_BAD_POWER_STATE")) {
         err_ignore(e, "destroying what is gone is success");
         rep->state = (struct vm_state){ .vm = req->vm, .ref = "", .power = "Halted" };
@@ -243,7 +242,7 @@ static struct err *on_vm_op(struct ipc_call *c, struct host_vm_op_req *req, stru
     e = run_locked(c, cell, op, req, done, rep);
     cell_unlock(cell);
     if (!e)
-        tell_late(c, op->name, &rep->state, rep->nvram);
+        host_tell_late(c, op->name, &rep->state, rep->nvram);
     return e;
 }
 
@@ -255,7 +254,7 @@ static struct err *on_disk_plug(struct ipc_call *c, struct host_disk_plug_req *r
     struct cell *cell = NULL;
     struct err *e;
 
-    TRY(guest_lock(h, req->vm, "running", &cell));
+    TRY(host_guest_lock(h, req->vm, "running", &cell));
     e = broker_disk(&h->c.broker, c->arena, &req->disk);
     if (!e)
         e = vm_disk_plug(cell->peer, c->arena, &(struct vm_disk_plug_req){ req->disk });
@@ -269,7 +268,7 @@ static struct err *on_disk_unplug(struct ipc_call *c, struct host_disk_unplug_re
     struct cell *cell = NULL;
     struct err *e;
 
-    TRY(guest_lock(c->ctx, req->vm, "running", &cell));
+    TRY(host_guest_lock(c->ctx, req->vm, "running", &cell));
     e = vm_disk_unplug(cell->peer, c->arena, &inner);
     cell_unlock(cell);
     return e;
@@ -281,7 +280,7 @@ static struct err *on_media(struct ipc_call *c, struct host_media_req *req)
     struct cell *cell = NULL;
     struct err *e;
 
-    TRY(guest_lock(h, req->vm, "running", &cell));
+    TRY(host_guest_lock(h, req->vm, "running", &cell));
     e = broker_disk(&h->c.broker, c->arena, &req->disk);
     if (!e)
         e = vm_media(cell->peer, c->arena, &(struct vm_media_req){ req->disk });
@@ -295,7 +294,7 @@ static struct err *on_nic_plug(struct ipc_call *c, struct host_nic_plug_req *req
     struct cell *cell = NULL;
     struct err *e;
 
-    TRY(guest_lock(h, req->vm, "running", &cell));
+    TRY(host_guest_lock(h, req->vm, "running", &cell));
     e = broker_nic(&h->c.broker, c->arena, req->vm, &req->nic);
     if (!e)
         e = vm_nic_plug(cell->peer, c->arena, &(struct vm_nic_plug_req){ req->nic });
@@ -309,7 +308,7 @@ static struct err *on_nic_unplug(struct ipc_call *c, struct host_nic_unplug_req 
     struct cell *cell = NULL;
     struct err *e;
 
-    TRY(guest_lock(c->ctx, req->vm, "running", &cell));
+    TRY(host_guest_lock(c->ctx, req->vm, "running", &cell));
     e = vm_nic_unplug(cell->peer, c->arena, &inner);
     cell_unlock(cell);
     return e;
@@ -326,7 +325,7 @@ static struct err *on_console(struct ipc_call *c, struct host_console_req *req, 
     if (cell && cell->overtakable && cell->peer) {
         TRY(vm_console(cell->peer, c->arena, &(struct vm_console_req){ req->protocol }, &inner));
     } else {
-        TRY(guest_lock(h, req->vm, "running", &cell));
+        TRY(host_guest_lock(h, req->vm, "running", &cell));
         e = vm_console(cell->peer, c->arena, &(struct vm_console_req){ req->protocol }, &inner);
         cell_unlock(cell);
         TRY(e);
@@ -358,7 +357,8 @@ static struct err *on_power(struct ipc_call *c, struct host_power_req *req)
     if (!h->c.power)
         return err_internal("this host process may not %s the machine", req->op);
     log_warn("machine goes down", F("op", req->op));
-    TRY(proc_spawn(&(struct proc_spec){ .argv = cstr_eq(h->c.power, "machine") ? machine : program }, &pid, &pidfd));
+    TRY(proc_spawn(
+        &(struct proc_spec){ .argv = cstr_eq(h->c.power, "machine") ? machine : program }, &pid, &pidfd));
     if (!proc_wait(pidfd, clock_now(ipc_loop(c->peer)) + 10000000, &status) || status != 0)
         return err_internal("%s of the machine ended with %d", req->op, status);
     return NULL;
@@ -375,6 +375,11 @@ static const struct host_ops ops = {
     .nic_plug = on_nic_plug,
     .nic_unplug = on_nic_unplug,
     .console = on_console,
+    .vm_suspend = host_on_suspend,
+    .vm_resume = host_on_resume,
+    .vm_migrate = host_on_migrate,
+    .vm_progress = host_on_progress,
+    .image_probe = host_on_image_probe,
     .auth = on_auth,
     .power = on_power,
 };

@@ -17,6 +17,7 @@
  * vm room sees to that. Descriptors in plans are borrowed; what the guest needs
  * beyond the call, it gets as duplicates.
  */
+struct arena;
 struct vm_plan;
 struct vm_disk;
 struct vm_nic;
@@ -83,7 +84,7 @@ struct hyper_ops {
 
     struct err *(*query)(struct hyper_guest *g, struct hyper_state *ret_state);
     struct err *(*pause)(struct hyper_guest *g);
-    struct err *(*unpause)(struct hyper_guest *g);          /* also the first step of a built guest */
+    struct err *(*unpause)(struct hyper_guest *g);          /* also the first step of a built guest, or after a save */
     struct err *(*request_shutdown)(struct hyper_guest *g); /* presses the button; HYPER_EV_STATE tells */
     struct err *(*reset)(struct hyper_guest *g);            /* starts over and runs, from any power but HYPER_GONE */
     struct err *(*destroy)(struct hyper_guest *g);          /* at once; a guest already gone is success */
@@ -98,12 +99,30 @@ struct hyper_ops {
     /* "rfb" or "vt100": a connected stream, caller's. */
     struct err *(*console)(struct hyper_guest *g, const char *protocol, int *ret_fd);
 
+    /*
+     * Suspend and resume. layout() writes into the plan where the guest finds its devices, so that restore() puts them
+     * there. save() stops the guest and writes it into fd from its offset on: after success it stands still, until
+     * destroy() or unpause(); after failure it is as it was, and nobody writes any more. restore() is start() with what
+     * save() wrote; the guest stands still and has not run a step.
+     */
+    struct err *(*layout)(struct hyper_guest *g, struct arena *a, struct vm_plan *plan);
+    struct err *(*save)(struct hyper_guest *g, int fd);
+    struct err *(*restore)(
+        const struct hyper_env *env, const struct vm_plan *plan, int fd, struct hyper_guest **ret_guest);
+
+    /*
+     * Moves a running guest into a new process of the hypervisor, with the plan's layout and descriptors. After failure
+     * it runs on where it was; attach() after a death in between finds it in exactly one place.
+     */
+    struct err *(*move)(struct hyper_guest *g, const struct vm_plan *plan);
+
     /* The UEFI variables as they are now; adds nothing for other firmware. Works on the folder, guest or no guest. */
     struct err *(*nvram)(const struct hyper_env *env, struct buf *b);
 };
 
 struct hyper_guest {
     const struct hyper_ops *ops;
+    uint64_t done, total; /* bytes of a save, restore or move under way; total 0: none */
 };
 
 static inline void hyper_guest_drop(struct hyper_guest **g)

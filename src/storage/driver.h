@@ -19,6 +19,8 @@
  * a storage_vdi that a driver fills in live in the arena it was given.
  */
 
+#define SR_OP_BESIDE "migrate"
+
 /* An opened disk. The lease is a lock that lives as long as its open file description, whoever holds that. */
 struct sr_image {
     int fd;
@@ -60,7 +62,7 @@ struct sr_driver {
     struct err *(*vdi_resize)(void *sr, struct arena *a, const char *uuid, uint64_t size, struct storage_vdi *ret);
     struct err *(*vdi_stat)(void *sr, struct arena *a, const char *uuid, struct storage_vdi *ret);
     struct err *(*vdi_rename)(void *sr, const char *uuid, const char *name);
-    /* `op` is what VDI_IN_USE says. */
+    /* `op` is what VDI_IN_USE says. SR_OP_BESIDE: whoever has it open for writing moves to this image and lease. */
     struct err *(*vdi_open)(void *sr, const char *uuid, bool read_only, const char *op, struct sr_image *ret);
     /* Remembers that a disk's content is half written, or whole again. */
     struct err *(*vdi_mark)(void *sr, const char *uuid, bool partial);

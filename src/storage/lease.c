@@ -17,20 +17,41 @@ static void name_of(const char *uuid, char ret[NAME_SIZE])
     snprintf(ret, NAME_SIZE, "%s.lease", uuid);
 }
 
-struct err *lease_take(int dir_fd, const char *uuid, bool write, const char *op, int *ret_fd)
+static bool lock(int fd, short type, off_t start, off_t len)
+{
+    struct flock l = { .l_type = type, .l_whence = SEEK_SET, .l_start = start, .l_len = len };
+
+    return fcntl(fd, F_OFD_SETLK, &l) == 0;
+}
+
+enum kind { READER, WRITER, BESIDE };
+
+static bool take(int fd, enum kind kind)
+{
+    switch (kind) {
+    case READER:
+        return lock(fd, F_RDLCK, 0, 2);
+    case WRITER:
+        return lock(fd, F_WRLCK, 0, 2) && lock(fd, F_UNLCK, 1, 1);
+    case BESIDE:
+        return lock(fd, F_WRLCK, 1, 1) || lock(fd, F_WRLCK, 0, 1);
+    }
+    return false;
+}
+
+static struct err *lease_open(int dir_fd, const char *uuid, enum kind kind, const char *op, int *ret_fd)
 {
     char name[NAME_SIZE];
 
     name_of(uuid, name);
     /* Whoever held the write lease may have removed the file between our open and our lock: then it is another file. */
     for (int i = 0; i < TRIES_MAX; i++) {
-        struct flock lock = { .l_type = write ? F_WRLCK : F_RDLCK, .l_whence = SEEK_SET };
         AUTO(fd_drop) int fd = openat(dir_fd, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
         struct stat st;
 
         if (fd < 0)
             return sr_failure_errno(SR_VDI_UNAVAILABLE, errno, "Cannot open the lease of %s", uuid);
-        if (fcntl(fd, F_OFD_SETLK, &lock) < 0) {
+        if (!take(fd, kind)) {
             if (errno == EAGAIN || errno == EACCES)
                 return err_vdi_in_use(uuid, op);
             return sr_failure_errno(SR_VDI_UNAVAILABLE, errno, "Cannot lock the lease of %s", uuid);
@@ -41,6 +62,16 @@ struct err *lease_take(int dir_fd, const char *uuid, bool write, const char *op,
         }
     }
     return err_vdi_in_use(uuid, op);
+}
+
+struct err *lease_take(int dir_fd, const char *uuid, bool write, const char *op, int *ret_fd)
+{
+    return lease_open(dir_fd, uuid, write ? WRITER : READER, op, ret_fd);
+}
+
+struct err *lease_take_beside(int dir_fd, const char *uuid, const char *op, int *ret_fd)
+{
+    return lease_open(dir_fd, uuid, BESIDE, op, ret_fd);
 }
 
 void lease_remove(int dir_fd, const char *uuid)

@@ -261,7 +261,7 @@ static struct err *on_vdi_open(struct ipc_call *c, struct storage_vdi_open_req *
 
     TRY(find_sr(c, req->sr, &sr));
     NEED(sr, vdi_open);
-    TRY(sr->driver->vdi_open(sr->state, req->uuid, req->read_only, "attach", &i));
+    TRY(sr->driver->vdi_open(sr->state, req->uuid, req->read_only, req->beside ? SR_OP_BESIDE : "attach", &i));
     *rep = (struct storage_vdi_open_rep){ .image = i.fd, .lease = i.lease, .format = i.format, .size = i.size };
     return NULL;
 }

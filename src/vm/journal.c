@@ -14,6 +14,10 @@ static const char *const phases[] = {
     [VM_PHASE_STARTING] = "starting",
     [VM_PHASE_LIVE] = "live",
     [VM_PHASE_REBOOTING] = "rebooting",
+    [VM_PHASE_SUSPENDING] = "suspending",
+    [VM_PHASE_SAVED] = "saved",
+    [VM_PHASE_SUSPENDED] = "suspended",
+    [VM_PHASE_RESUMING] = "resuming",
     [VM_PHASE_ENDED] = "ended",
 };
 

@@ -17,7 +17,11 @@ enum vm_phase {
     VM_PHASE_NONE,     /* never started here */
     VM_PHASE_STARTING, /* a guest may exist, and is to be undone */
     VM_PHASE_LIVE,
-    VM_PHASE_REBOOTING, /* if it is off: start it again */
+    VM_PHASE_REBOOTING,  /* if it is off: start it again */
+    VM_PHASE_SUSPENDING, /* stands still to be saved, and is to run on */
+    VM_PHASE_SAVED,      /* the image is whole: what is left of the guest is to be ended */
+    VM_PHASE_SUSPENDED,  /* no guest, but an image */
+    VM_PHASE_RESUMING,   /* a guest that has not all of its memory is to be undone; reason "paused": not to be run */
     VM_PHASE_ENDED,
 };
 

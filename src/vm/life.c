@@ -91,7 +91,7 @@ struct err *vm_journal_move(struct vm_service *s, enum vm_phase phase, const cha
 {
     struct vm_journal j = { .phase = phase, .started_us = s->journal.started_us };
 
-    if (phase == VM_PHASE_STARTING)
+    if (phase == VM_PHASE_STARTING || phase == VM_PHASE_RESUMING)
         j.started_us = clock_wall(s->loop);
     snprintf(j.reason, sizeof(j.reason), "%s", reason);
     TRY(vm_journal_write(s->dir, &j));

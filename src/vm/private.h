@@ -60,3 +60,12 @@ void vm_tell(struct vm_service *s, const char *what, const char *detail);
 void vm_on_event(void *ctx, const struct hyper_event *ev);
 /* Later, in a fiber of its own: vm_check() and vm_tell(). */
 void vm_check_later(struct vm_service *s);
+
+/* save.c */
+struct err *vm_on_suspend(struct ipc_call *c, struct vm_suspend_req *req) MUST_CHECK;
+struct err *vm_on_resume(struct ipc_call *c, struct vm_resume_req *req, struct vm_resume_rep *rep) MUST_CHECK;
+struct err *vm_on_migrate(struct ipc_call *c, struct vm_migrate_req *req, struct vm_migrate_rep *rep) MUST_CHECK;
+struct err *vm_on_progress(struct ipc_call *c, struct vm_progress_req *req, struct vm_progress_rep *rep) MUST_CHECK;
+bool vm_is_half(const struct vm_service *s); /* the journal tells of a suspend or resume */
+/* [waits] vm_attach() for such a one: finishes or undoes it. */
+struct err *vm_attach_half(struct vm_service *s, const char **ret_reason) MUST_CHECK;

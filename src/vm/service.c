@@ -104,6 +104,8 @@ static struct err *attach(struct vm_service *s, const char **ret_reason)
         *ret_reason = s->journal.reason;
         return NULL;
     }
+    if (vm_is_half(s))
+        return s->life == VM_SUSPENDED ? NULL : vm_attach_half(s, ret_reason);
 
     bool half = s->journal.phase == VM_PHASE_STARTING;
     TRY(adopt(s, ret_reason));
@@ -436,7 +438,9 @@ static struct err *nic_plug(struct vm_service *s, const struct vm_nic *nic)
     if (s->plan.n_disks + s->plan.n_nics >= DEVICES_MAX)
         return err_vm_pci_bus_full(s->plan.ref);
     TRY(s->ops->nic_add(s->guest, nic));
-    return keep_nic(s, NULL, nic);
+    struct vm_nic kept = *nic;
+    kept.hot = true;
+    return keep_nic(s, NULL, &kept);
 }
 
 static struct err *on_nic_plug(struct ipc_call *c, struct vm_nic_plug_req *req)
@@ -510,6 +514,10 @@ static const struct vm_ops service_ops = {
     .nic_unplug = on_nic_unplug,
     .console = on_console,
     .nvram = on_nvram,
+    .suspend = vm_on_suspend,
+    .resume = vm_on_resume,
+    .migrate = vm_on_migrate,
+    .progress = vm_on_progress,
 };
 
 /* ---- the object ---- */

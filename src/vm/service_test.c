@@ -1,5 +1,6 @@
 #include "vm/service.h"
 #include <dirent.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -10,6 +11,7 @@
 #include "gen/ipc_vmevents.h"
 #include "hyper/sim/sim.h"
 #include "test.h"
+#include "vm/image.h"
 #include "vm/state.h"
 
 #define UUID "11111111-2222-4333-8444-555555555555"
@@ -393,4 +395,95 @@ TEST(every_life_that_moves_can_end)
     CHECK(vm_may_move(VM_ENDING, VM_HALTED));
     CHECK(vm_may_move(VM_STARTING, VM_HALTED));
     CHECK(!vm_may_move(VM_HALTED, VM_STOPPING));
+}
+
+/* ---- suspend and resume ---- */
+
+static int image_open(void)
+{
+    char path[512];
+
+    snprintf(path, sizeof(path), "%s/image", test_tmpdir_path());
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    CHECK(fd >= 0);
+    return fd;
+}
+
+static struct err *suspend(int image)
+{
+    return vm_suspend(rig.host, rig.arena, &(struct vm_suspend_req){ .image = image, .lease = -1 });
+}
+
+static struct err *resume(int image)
+{
+    struct vm_resume_rep rep;
+
+    return vm_resume(
+        rig.host, rig.arena, &(struct vm_resume_req){ .plan = rig.plan, .image = image, .lease = -1 }, &rep);
+}
+
+TEST_FIBER(suspended_guest_is_in_its_image_and_nowhere_else)
+{
+    AUTO(fd_drop) int image = image_open();
+
+    setup(loop, "");
+    start();
+    CHECK_OK(suspend(image));
+    CHECK_STR(power(), "Suspended");
+    CHECK_ERR(suspend(image), "VM_BAD_POWER_STATE");
+    unmount();
+    mount();
+    attach("Suspended", "suspended");
+    CHECK_OK(resume(image));
+    CHECK_STR(power(), "Running");
+    CHECK_INT(vm_image_state(image), VM_IMAGE_USED);
+    CHECK_OK(vm_destroy(rig.host, rig.arena, &(struct vm_destroy_req){ 0 }));
+    CHECK_ERR(resume(image), "INTERNAL_ERROR");
+    done();
+}
+
+TEST_FIBER(guest_whose_save_fails_runs_on)
+{
+    AUTO(fd_drop) int image = image_open();
+
+    setup(loop, "save");
+    start();
+    CHECK_ERR(suspend(image), "INTERNAL_ERROR");
+    CHECK_STR(power(), "Running");
+    CHECK_INT(vm_image_state(image), VM_IMAGE_OPEN);
+    done();
+}
+
+static void destroy_soon(void *arg)
+{
+    (void)arg;
+    fiber_sleep(20000);
+    CHECK_OK(vm_destroy(rig.host, rig.arena, &(struct vm_destroy_req){ 0 }));
+}
+
+TEST_FIBER(destroy_overtakes_a_suspend)
+{
+    AUTO(fd_drop) int image = image_open();
+
+    setup(loop, "");
+    start();
+    fiber_start(loop, "destroy", destroy_soon, NULL);
+    CHECK_ERR(suspend(image), "TASK_CANCELLED");
+    fiber_sleep(100000);
+    CHECK_STR(power(), "Halted");
+    CHECK(vm_image_state(image) != VM_IMAGE_WHOLE);
+    done();
+}
+
+TEST_FIBER(guest_migrates_to_itself)
+{
+    struct vm_migrate_rep rep;
+
+    setup(loop, "");
+    start();
+    rig.plan.domid = 8;
+    CHECK_OK(vm_migrate(rig.host, rig.arena, &(struct vm_migrate_req){ .plan = rig.plan }, &rep));
+    CHECK_STR(rep.state.power, "Running");
+    CHECK_INT(rep.state.domid, 8);
+    done();
 }

@@ -5,7 +5,8 @@
  * serial line:
  *     r  resets itself          s  powers itself off
  *     p  panics (pvpanic)       h  ignores the power button and unplug requests from now on
- *     ?  says its tick count    anything else is echoed
+ *     ?  says its tick count    c  counts: says how often it was asked to
+ *     anything else is echoed
  *
  * 32-bit protected mode, no paging, one interrupt: the timer, 50 times a
  * second, so it idles in hlt. Started as a PVH kernel (pvh.S) or by a BIOS from
@@ -152,6 +153,7 @@ void guest_main(const char *how, int has_screen);
 void guest_main(const char *how, int has_screen)
 {
     int deaf = 0;
+    u32 count = 0;
 
     if (has_screen) {
         screen = (u16 *)0xb8000;
@@ -187,6 +189,10 @@ void guest_main(const char *how, int has_screen)
             } else if (c == 'h') {
                 deaf = 1;
                 say("guest is deaf\r\n");
+            } else if (c == 'c') {
+                say("count ");
+                say_number(++count);
+                say("\r\n");
             } else if (c == '?') {
                 say_number(ticks);
                 say(" ticks\r\n");

@@ -1,4 +1,5 @@
 #include "rig.h"
+#include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
@@ -8,6 +9,7 @@
 #include <unistd.h>
 #include "base/fd.h"
 #include "base/fiber.h"
+#include "base/proc.h"
 #include "hyper/qemu/qemu.h"
 #include "vm/service.h"
 
@@ -162,6 +164,52 @@ pid_t rig_pid(struct rig *rig)
 
     CHECK_OK(vm_query(rig->host, rig->arena, &(struct vm_query_req){ 0 }, &rep));
     return (pid_t)rep.state.pid;
+}
+
+/* ---- a vm process of its own ---- */
+
+struct process rig_spawn(struct rig *rig)
+{
+    const char *binary = getenv("RUNNYMEDE_VM");
+    const char *argv[] = { binary ? binary : "/tmp/build-vm/src/daemons/vm/runnymede-vm", "--dir", test_tmpdir_path(),
+        "--hyper", "qemu", "--peer-fd", "3", "--attach", NULL };
+    struct process p = { .pidfd = -1 };
+    int fds[2];
+
+    CHECK_OK(socket_pair(fds));
+    struct proc_fd list[] = { { fds[1], 3 }, { 2, 2 } };
+    struct proc_spec spec = { .argv = argv, .fds = list, .n_fds = 2, .die_with_parent = SIGKILL };
+    CHECK_OK(proc_spawn(&spec, &p.pid, &p.pidfd));
+    close(fds[1]);
+    if (rig->service)
+        rig_forget_service(rig);
+    ipc_peer_drop(&rig->host);
+    CHECK_OK(ipc_peer_new(rig->loop, fds[0], &rig->host));
+    return p;
+}
+
+void rig_ended(struct rig *rig, struct process *p)
+{
+    int status;
+
+    CHECK(proc_wait(p->pidfd, clock_now(rig->loop) + 5000000, &status));
+    fd_drop(&p->pidfd);
+}
+
+int rig_n_qemus(void)
+{
+    DIR *proc = opendir("/proc");
+    int n = 0;
+
+    for (struct dirent *d; proc && (d = readdir(proc));) {
+        char path[64], cwd[512] = { 0 };
+
+        snprintf(path, sizeof(path), "/proc/%.20s/cwd", d->d_name);
+        if (readlink(path, cwd, sizeof(cwd) - 1) > 0 && !strcmp(cwd, test_tmpdir_path()))
+            n++;
+    }
+    closedir(proc);
+    return n;
 }
 
 struct running {

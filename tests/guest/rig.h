@@ -53,3 +53,12 @@ void rig_forget_service(struct rig *rig);
 void rig_wait_told(struct rig *rig, const char *what);
 const char *rig_power(struct rig *rig);
 pid_t rig_pid(struct rig *rig);
+
+/* runnymede-vm on this rig's folder; the rig's host peer talks to it instead of to the service within. */
+struct process {
+    pid_t pid;
+    int pidfd;
+};
+struct process rig_spawn(struct rig *rig);
+void rig_ended(struct rig *rig, struct process *p); /* [waits] */
+int rig_n_qemus(void);                              /* whose working directory is this test's folder */

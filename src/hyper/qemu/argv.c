@@ -11,6 +11,7 @@
 #define PORTS_PER_SLOT 8 /* functions of one PCI slot */
 #define FIRST_SLOT 0x10
 #define PORTS_MAX ((0x1f - FIRST_SLOT) * PORTS_PER_SLOT)
+#define CDS_MAX 6
 #define MIB ((uint64_t)1024 * 1024)
 #define FIRMWARE_UEFI "/usr/share/OVMF/OVMF_CODE_4M.fd"
 
@@ -20,7 +21,7 @@ struct builder {
     const struct vm_plan *plan;
     VEC(const char *) args;
     VEC(struct proc_fd) fds;
-    size_t ports_used;
+    bool port_taken[PORTS_MAX], cd_taken[CDS_MAX];
 };
 
 static void add(struct builder *b, const char *option, const char *value)
@@ -64,9 +65,42 @@ static const char *escaped(struct arena *a, const char *s)
     return out;
 }
 
-static const char *next_port(struct builder *b)
+static const char *prefix(const struct builder *b)
 {
-    return arena_printf(b->a, "rp%zu", b->ports_used++);
+    return b->setup->prefix ? b->setup->prefix : "";
+}
+
+/* The place that the plan names (counted from 1), or the next free one; false if there is none. */
+static bool place(bool *taken, size_t n, uint32_t wanted, size_t *ret)
+{
+    if (wanted) {
+        *ret = wanted - 1;
+        return wanted <= n;
+    }
+    for (*ret = 0; *ret < n && taken[*ret];)
+        ++*ret;
+    if (*ret < n)
+        taken[*ret] = true;
+    return *ret < n;
+}
+
+static void reserve(bool *taken, size_t n, uint32_t wanted)
+{
+    if (wanted && wanted <= n)
+        taken[wanted - 1] = true;
+}
+
+static void reserve_places(struct builder *b)
+{
+    const struct vm_plan *p = b->plan;
+
+    for (size_t i = 0; i < p->n_disks; i++)
+        if (p->disks[i].cd)
+            reserve(b->cd_taken, CDS_MAX, p->disks[i].port);
+        else
+            reserve(b->port_taken, PORTS_MAX, p->disks[i].port);
+    for (size_t i = 0; i < p->n_nics; i++)
+        reserve(b->port_taken, PORTS_MAX, p->nics[i].port);
 }
 
 /* ---- the machine ---- */
@@ -100,7 +134,7 @@ static void add_firmware(struct builder *b)
 
     if (cstr_eq(p->firmware, "uefi")) {
         add(b, "-blockdev", "driver=file,node-name=fw-code,filename=" FIRMWARE_UEFI ",read-only=on");
-        add(b, "-blockdev", "driver=file,node-name=fw-vars,filename=" QEMU_VARS_FILE);
+        addf(b, "-blockdev", "driver=file,node-name=fw-vars,filename=%s" QEMU_VARS_FILE, prefix(b));
     } else if (cstr_eq(p->firmware, "direct")) {
         add(b, "-bios", "qboot.rom"); /* 40 ms less than SeaBIOS on the way to the kernel */
         addf(b, "-kernel", "/proc/self/fd/%d", inherit(b, b->setup->kernel_fd));
@@ -156,7 +190,7 @@ static void add_talk(struct builder *b)
     add(b, "-mon", "chardev=tools,mode=control");
     addf(b, "-chardev", "socket,id=serial0,fd=%d,server=on,wait=off", inherit(b, b->setup->serial_fd));
     add(b, "-device", "isa-serial,chardev=serial0");
-    add(b, "-vnc", "unix:" QEMU_VNC_FILE);
+    addf(b, "-vnc", "unix:%s" QEMU_VNC_FILE, prefix(b));
 }
 
 static bool platform_is(const struct builder *b, const char *key, const char *value)
@@ -170,6 +204,7 @@ static void add_fixtures(struct builder *b)
 
     for (size_t i = 0; i < b->plan->n_disks; i++)
         n += !b->plan->disks[i].cd;
+    n = b->plan->ports ? b->plan->ports : n;
     for (size_t i = 0; i < n && i < PORTS_MAX; i++)
         addf(b, "-device", "pcie-root-port,id=rp%zu,bus=pcie.0,chassis=%zu,slot=%zu,addr=%zx.%zu,multifunction=on", i,
             i + 1, i + 1, FIRST_SLOT + i / PORTS_PER_SLOT, i % PORTS_PER_SLOT);
@@ -183,7 +218,8 @@ static void add_fixtures(struct builder *b)
     add(b, "-object", "rng-random,id=rng,filename=/dev/urandom");
     add(b, "-device", "virtio-rng-pci,rng=rng,bus=pcie.0,addr=3,romfile=");
     if (!cstr_eq(b->plan->firmware, "direct")) /* qboot stops at the table that tells the guest where the id lies */
-        add(b, "-device", "vmgenid,guid=auto");
+        addf(b, "-device", "vmgenid,guid=%s",
+            cstr_empty(b->plan->generation_id) ? "auto" : escaped(b->a, b->plan->generation_id));
     add(b, "-device", "pvpanic");
 }
 
@@ -213,15 +249,15 @@ static int boot_index(struct boot_order *o, char letter)
     return *next ? (*next)++ : -1;
 }
 
-static struct err *add_disk(struct builder *b, const struct vm_disk *d, struct boot_order *o, size_t *n_cds)
+static struct err *add_disk(struct builder *b, const struct vm_disk *d, struct boot_order *o)
 {
-    const char *bus;
+    size_t at = 0;
 
     if (d->position < 0 || d->position > QEMU_POSITION_MAX)
         return err_internal("no room for disk position %lld", (long long)d->position);
-    if (d->cd && *n_cds == 6)
+    if (d->cd && !place(b->cd_taken, CDS_MAX, d->port, &at))
         return err_internal("a guest has at most 6 CD drives");
-    if (!d->cd && (b->ports_used >= PORTS_MAX || !qemu_disk_has_medium(d)))
+    if (!d->cd && (!place(b->port_taken, PORTS_MAX, d->port, &at) || !qemu_disk_has_medium(d)))
         return err_internal("disk %lld: no image, or no port left", (long long)d->position);
 
     if (qemu_disk_has_medium(d)) {
@@ -236,34 +272,35 @@ static struct err *add_disk(struct builder *b, const struct vm_disk *d, struct b
         add_json(b, "-object", qemu_disk_limit_object(d));
         add_json(b, "-blockdev", qemu_disk_filter_node(d));
     }
-    bus = d->cd ? arena_printf(b->a, "ide.%zu", (*n_cds)++) : next_port(b);
-    add_json(b, "-device", qemu_disk_device(d, bus, boot_index(o, d->cd ? 'd' : 'c')));
+    add_json(b, "-device",
+        qemu_disk_device(d, arena_printf(b->a, d->cd ? "ide.%zu" : "rp%zu", at), boot_index(o, d->cd ? 'd' : 'c')));
     return NULL;
 }
 
 static struct err *add_nic(struct builder *b, const struct vm_nic *n, struct boot_order *o)
 {
-    bool netboot = strchr(o->letters, 'n') != NULL;
+    bool boot_rom = strchr(o->letters, 'n') != NULL && !n->hot;
+    size_t at = 0;
 
-    if (n->position < 0 || n->position > QEMU_POSITION_MAX || b->ports_used >= PORTS_MAX)
+    if (n->position < 0 || n->position > QEMU_POSITION_MAX || !place(b->port_taken, PORTS_MAX, n->port, &at))
         return err_internal("no room for NIC position %lld", (long long)n->position);
     if (qemu_has_fd(n->tap))
         addf(b, "-netdev", "tap,id=net%lld,fd=%d", (long long)n->position, inherit(b, n->tap));
-    add_json(b, "-device", qemu_nic_device(n, next_port(b), boot_index(o, 'n'), netboot));
+    add_json(b, "-device", qemu_nic_device(n, arena_printf(b->a, "rp%zu", at), boot_index(o, 'n'), boot_rom));
     return NULL;
 }
 
 static struct err *add_devices(struct builder *b)
 {
     struct boot_order o;
-    size_t n_cds = 0;
 
     boot_order_init(&o, b->plan->boot_order);
+    reserve_places(b);
     /* bootable disks first among their kind */
     for (int bootable = 1; bootable >= 0; bootable--)
         for (size_t i = 0; i < b->plan->n_disks; i++)
             if (b->plan->disks[i].bootable == bootable)
-                TRY(add_disk(b, &b->plan->disks[i], &o, &n_cds));
+                TRY(add_disk(b, &b->plan->disks[i], &o));
     for (size_t i = 0; i < b->plan->n_nics; i++)
         TRY(add_nic(b, &b->plan->nics[i], &o));
     return NULL;
@@ -287,6 +324,8 @@ struct err *qemu_argv_build(
     add(&b, "-nodefaults", NULL);
     add(&b, "-no-user-config", NULL);
     add(&b, "-S", NULL);
+    if (setup->incoming)
+        add(&b, "-incoming", "defer");
     add(&b, "-display", "none");
     add(&b, "-msg", "timestamp=on");
     add(&b, "-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny");

@@ -17,6 +17,8 @@ struct qemu_setup {
     bool kvm;
     int qmp_fd, tools_fd, serial_fd; /* listening unix sockets */
     int kernel_fd, initrd_fd;        /* readable by path in /proc/self/fd; -1: none */
+    const char *prefix;              /* of the names of its files; NULL: none */
+    bool incoming;                   /* waits for a guest's memory */
 };
 
 struct qemu_argv {

@@ -5,16 +5,20 @@
 #include "hyper/qemu/devices.h"
 #include "hyper/qemu/qmp.h"
 
-/* What qemu.c and hotplug.c share. */
+/* What qemu.c, hotplug.c and migrate.c share. */
 
 #define CALL_US (10 * 1000000ULL) /* for one QMP command: QEMU answers in milliseconds or is stuck */
 #define N_UNPLUGGED 16
 #define QEMU_BINARY "/usr/bin/qemu-system-x86_64"
+#define QEMU_RECORD "qemu.pid"
+#define QEMU_LOG "qemu.log"
+#define QEMU_NEXT "next-"
 #define QEMU_VARS_TEMPLATE "/usr/share/OVMF/OVMF_VARS_4M.fd"
 
 struct qemu {
     struct hyper_guest base;
     struct hyper_env env;
+    const char *prefix; /* of its files' names: "", or QEMU_NEXT while it is to become the guest */
     pid_t pid;
     int pidfd; /* owned */
     struct watch *exit_watch;
@@ -35,6 +39,35 @@ static inline struct qemu *qemu_of(struct hyper_guest *g)
 
 /* [waits] qmp_call() that reconnects if need be. Takes args. */
 struct err *qemu_call(struct qemu *q, const char *command, json_t *args, int fd, json_t **ret_value) MUST_CHECK;
+
+/* qemu.c */
+struct qemu *qemu_new(const struct hyper_env *env, const char *prefix);
+void qemu_free(struct hyper_guest *g);
+struct err *qemu_open_dir(const struct hyper_env *env, int *ret_fd) MUST_CHECK;
+/* [waits] A QEMU with its monitor open, which has not run a step. */
+struct err *qemu_begin(const struct hyper_env *env, const struct vm_plan *plan, const char *prefix, bool incoming,
+    struct qemu **ret_qemu) MUST_CHECK;
+struct err *qemu_settle(struct qemu *q, const struct vm_plan *plan) MUST_CHECK; /* leases and cut cables */
+/* [waits] Kills and frees it; e with its last words. */
+struct err *qemu_abort(struct qemu *q, struct err *e) MUST_CHECK;
+struct err *qemu_kill(struct qemu *q) MUST_CHECK;      /* [waits] */
+void qemu_adopt(struct qemu *q, pid_t pid, int pidfd); /* takes pidfd */
+/* *ret_found: there is a record; q->gone if its process has ended, else it is adopted. */
+struct err *qemu_record_read(struct qemu *q, const char *name, bool *ret_found) MUST_CHECK;
+void qemu_forget_files(const struct hyper_env *env, const char *prefix);
+struct err *qemu_power(struct qemu *q, enum hyper_power *ret_power) MUST_CHECK;
+
+/* migrate.c */
+struct err *qemu_layout(struct hyper_guest *g, struct arena *a, struct vm_plan *plan) MUST_CHECK;
+struct err *qemu_save(struct hyper_guest *g, int fd) MUST_CHECK;
+struct err *qemu_restore(
+    const struct hyper_env *env, const struct vm_plan *plan, int fd, struct hyper_guest **ret_guest) MUST_CHECK;
+struct err *qemu_move(struct hyper_guest *g, const struct vm_plan *plan) MUST_CHECK;
+/* Before attaching: a move that was interrupted is finished or undone. *ret_moved: the guest is to run on then. */
+struct err *qemu_move_recover(const struct hyper_env *env, bool *ret_moved) MUST_CHECK;
+/* [waits] Ends a migration that may be under way: after this nothing is being written any more. */
+struct err *qemu_call_off(struct qemu *q) MUST_CHECK;
+struct err *qemu_run_on(struct qemu *q) MUST_CHECK;
 
 /* probe.c */
 struct err *qemu_probe(struct hyper_info *ret_info) MUST_CHECK;

@@ -20,9 +20,7 @@
 
 #define VARS_MAX (1024 * 1024)
 #define KERNEL_MAX (1024ULL * 1024 * 1024)
-#define RECORD "qemu.pid"
 #define RECORD_MAX 1024
-#define LOG "qemu.log"
 #define LOG_MAX (1024 * 1024)
 #define GREETING_US (30 * 1000000ULL)
 #define ATTACH_US (10 * 1000000ULL)
@@ -51,6 +49,8 @@ static void on_qmp_event(void *ctx, const char *event, json_t *data)
         "SUSPEND", "WAKEUP" };
     struct qemu *q = ctx;
 
+    if (cstr_eq(event, "MIGRATION"))
+        waitq_wake_all(&q->change);
     if (cstr_eq(event, "RESET")) {
         q->resets++;
         if (json_is_true(json_object_get(data, "guest")))
@@ -93,7 +93,7 @@ static void on_exit_of_qemu(void *arg, uint32_t events)
 static void on_housekeeping(void *arg)
 {
     struct qemu *q = arg;
-    char *path = mem_printf("%s/" LOG, q->env.dir);
+    char *path = mem_printf("%s/%s" QEMU_LOG, q->env.dir, q->prefix);
     struct stat st;
 
     if (stat(path, &st) == 0 && st.st_size > LOG_MAX && truncate(path, 0) < 0)
@@ -104,7 +104,7 @@ static void on_housekeeping(void *arg)
 
 /* ---- the object ---- */
 
-static void qemu_free(struct hyper_guest *g)
+void qemu_free(struct hyper_guest *g)
 {
     struct qemu *q = g ? qemu_of(g) : NULL;
 
@@ -117,12 +117,13 @@ static void qemu_free(struct hyper_guest *g)
     free(q);
 }
 
-static struct qemu *qemu_new(const struct hyper_env *env)
+struct qemu *qemu_new(const struct hyper_env *env, const char *prefix)
 {
     struct qemu *q = mem_new(struct qemu);
 
     q->base.ops = &hyper_qemu;
     q->env = *env;
+    q->prefix = prefix;
     q->pidfd = -1;
     waitq_init(&q->change);
     q->housekeeping = timer_new(env->loop, on_housekeeping, q);
@@ -137,7 +138,7 @@ static struct err *talk_to(struct qemu *q, int *fd, uint64_t us)
 
 static struct err *reconnect(struct qemu *q)
 {
-    char *path = mem_printf("%s/qmp.sock", q->env.dir);
+    char *path = mem_printf("%s/%sqmp.sock", q->env.dir, q->prefix);
     int fd = -1;
     struct err *e;
 
@@ -163,7 +164,7 @@ struct err *qemu_call(struct qemu *q, const char *command, json_t *args, int fd,
 
 /* ---- start ---- */
 
-static struct err *open_dir(const struct hyper_env *env, int *ret_fd)
+struct err *qemu_open_dir(const struct hyper_env *env, int *ret_fd)
 {
     int fd = open(env->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
@@ -173,18 +174,18 @@ static struct err *open_dir(const struct hyper_env *env, int *ret_fd)
     return NULL;
 }
 
-static struct err *listen_in(const struct hyper_env *env, const char *name, int *ret_fd)
+static struct err *listen_in(const struct qemu *q, const char *name, int *ret_fd)
 {
-    char *path = mem_printf("%s/%s", env->dir, name);
+    char *path = mem_printf("%s/%s%s", q->env.dir, q->prefix, name);
     struct err *e = unix_listen(path, 0600, ret_fd);
 
     free(path);
     return e;
 }
 
-static struct err *connect_in(const struct hyper_env *env, const char *name, int *ret_fd)
+static struct err *connect_in(const struct qemu *q, const char *name, int *ret_fd)
 {
-    char *path = mem_printf("%s/%s", env->dir, name);
+    char *path = mem_printf("%s/%s%s", q->env.dir, q->prefix, name);
     struct err *e = unix_connect(path, ret_fd);
 
     free(path);
@@ -225,20 +226,22 @@ static struct err *reopenable(const char *what, int fd, int *ret_fd)
     return NULL;
 }
 
-static struct err *vars_prepare(int dir, const struct vm_plan *plan)
+static struct err *vars_prepare(const struct qemu *q, int dir, const struct vm_plan *plan)
 {
     AUTO(buf_done) struct buf b;
+    char name[QEMU_ID_SIZE];
 
+    snprintf(name, sizeof(name), "%s" QEMU_VARS_FILE, q->prefix);
     buf_init(&b, VARS_MAX);
     if (!cstr_eq(plan->firmware, "uefi")) {
-        if (unlinkat(dir, QEMU_VARS_FILE, 0) < 0 && errno != ENOENT)
+        if (unlinkat(dir, name, 0) < 0 && errno != ENOENT)
             return err_errno(errno, "remove " QEMU_VARS_FILE);
         return NULL;
     }
     TRY(file_read(AT_FDCWD, QEMU_VARS_TEMPLATE, &b));
     if (plan->nvram.len && plan->nvram.len != b.len)
         return err_internal("UEFI variables of %zu bytes, %zu expected", plan->nvram.len, b.len);
-    return file_write_atomic(dir, QEMU_VARS_FILE, plan->nvram.len ? plan->nvram.p : b.p, b.len, 0600);
+    return file_write_atomic(dir, name, plan->nvram.len ? plan->nvram.p : b.p, b.len, 0600);
 }
 
 /*
@@ -269,7 +272,7 @@ static int record_in_child(void *arg)
     return getppid() == r->parent ? 0 : -1;
 }
 
-static void adopt(struct qemu *q, pid_t pid, int pidfd)
+void qemu_adopt(struct qemu *q, pid_t pid, int pidfd)
 {
     q->pid = pid;
     q->pidfd = pidfd;
@@ -279,15 +282,20 @@ static void adopt(struct qemu *q, pid_t pid, int pidfd)
 static struct err *spawn(struct qemu *q, int dir, const struct qemu_setup *setup, const struct vm_plan *plan)
 {
     AUTO(arena_drop) struct arena *a = arena_new();
-    AUTO(fd_drop) int log = openat(dir, LOG, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
-    AUTO(fd_drop) int record = openat(dir, RECORD, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    char log_name[QEMU_ID_SIZE], record_name[QEMU_ID_SIZE];
+    AUTO(fd_drop) int log = -1;
+    AUTO(fd_drop) int record = -1;
     struct qemu_argv cmd = { 0 };
     struct proc_fd *fds;
     pid_t pid;
     int pidfd = -1;
 
+    snprintf(log_name, sizeof(log_name), "%s" QEMU_LOG, q->prefix);
+    snprintf(record_name, sizeof(record_name), "%s" QEMU_RECORD, q->prefix);
+    log = openat(dir, log_name, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+    record = openat(dir, record_name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (log < 0 || record < 0)
-        return err_errno(errno, "open " LOG " and " RECORD);
+        return err_errno(errno, "open %s and %s", log_name, record_name);
     TRY(qemu_argv_build(a, setup, plan, &cmd));
     fds = arena_new_array(a, cmd.n_fds + 2, struct proc_fd);
     fds[0] = (struct proc_fd){ log, 1 };
@@ -300,11 +308,11 @@ static struct err *spawn(struct qemu *q, int dir, const struct qemu_setup *setup
     struct err *e = proc_spawn(&spec, &pid, &pidfd);
     fd_drop(&r.proc_dir);
     TRY(e);
-    adopt(q, pid, pidfd);
+    qemu_adopt(q, pid, pidfd);
     return NULL;
 }
 
-static struct err *launch(struct qemu *q, int dir, const struct vm_plan *plan)
+static struct err *launch(struct qemu *q, int dir, const struct vm_plan *plan, bool incoming)
 {
     AUTO(fd_drop) int qmp = -1;
     AUTO(fd_drop) int tools = -1;
@@ -314,15 +322,16 @@ static struct err *launch(struct qemu *q, int dir, const struct vm_plan *plan)
     AUTO(fd_drop) int initrd = -1;
     char why_not[64];
 
-    TRY(vars_prepare(dir, plan));
+    TRY(vars_prepare(q, dir, plan));
     TRY(reopenable("kernel", plan->kernel, &kernel));
     TRY(reopenable("initrd", plan->initrd, &initrd));
-    TRY(listen_in(&q->env, "qmp.sock", &qmp));
-    TRY(listen_in(&q->env, "tools.sock", &tools));
-    TRY(listen_in(&q->env, "serial.sock", &serial));
+    TRY(listen_in(q, "qmp.sock", &qmp));
+    TRY(listen_in(q, "tools.sock", &tools));
+    TRY(listen_in(q, "serial.sock", &serial));
     /* Connected before QEMU even starts: its greeting is then simply there, and its death hangs up. */
-    TRY(connect_in(&q->env, "qmp.sock", &client));
-    struct qemu_setup setup = { QEMU_BINARY, kvm_works(why_not, sizeof(why_not)), qmp, tools, serial, kernel, initrd };
+    TRY(connect_in(q, "qmp.sock", &client));
+    struct qemu_setup setup = { QEMU_BINARY, kvm_works(why_not, sizeof(why_not)), qmp, tools, serial, kernel, initrd,
+        q->prefix, incoming };
     TRY(spawn(q, dir, &setup, plan));
     fd_drop(&qmp);
     fd_drop(&tools);
@@ -330,38 +339,42 @@ static struct err *launch(struct qemu *q, int dir, const struct vm_plan *plan)
     return talk_to(q, &client, GREETING_US);
 }
 
-static struct err *settle(struct qemu *q, const struct vm_plan *plan)
+struct err *qemu_settle(struct qemu *q, const struct vm_plan *plan)
 {
     for (size_t i = 0; i < plan->n_disks; i++)
         TRY(qemu_lease_pass(q, &plan->disks[i]));
     for (size_t i = 0; i < plan->n_nics; i++)
         if (!qemu_has_fd(plan->nics[i].tap))
             TRY(qemu_link_set(q, &plan->nics[i], false));
-    return plan->paused ? NULL : qemu_call(q, "cont", NULL, -1, NULL);
+    return NULL;
 }
 
 /* The last words of a QEMU that did not come up. */
-static struct err *with_last_words(struct err *e, int dir)
+static struct err *with_last_words(const struct qemu *q, struct err *e)
 {
+    AUTO(mem_drop) char *path = mem_printf("%s/%s" QEMU_LOG, q->env.dir, q->prefix);
     AUTO(buf_done) struct buf b;
 
     buf_init(&b, LOG_MAX);
-    err_ignore(file_read(dir, LOG, &b), "then there are no last words");
+    err_ignore(file_read(AT_FDCWD, path, &b), "then there are no last words");
     size_t from = b.len > 400 ? b.len - 400 : 0;
     return b.len ? err_note(e, "QEMU said: %.*s", (int)(b.len - from), b.p + from) : e;
 }
 
-static void forget_files(const struct hyper_env *env)
+void qemu_forget_files(const struct hyper_env *env, const char *prefix)
 {
-    static const char *const names[] = { RECORD, "qmp.sock", "tools.sock", "serial.sock", QEMU_VNC_FILE };
+    static const char *const names[] = { QEMU_RECORD, "qmp.sock", "tools.sock", "serial.sock", QEMU_VNC_FILE };
     AUTO(fd_drop) int dir = -1;
+    char name[QEMU_ID_SIZE];
 
-    err_ignore(open_dir(env, &dir), "no folder, no files");
-    for (size_t i = 0; dir >= 0 && i < ARRAY_LEN(names); i++)
-        unlinkat(dir, names[i], 0);
+    err_ignore(qemu_open_dir(env, &dir), "no folder, no files");
+    for (size_t i = 0; dir >= 0 && i < ARRAY_LEN(names); i++) {
+        snprintf(name, sizeof(name), "%s%s", prefix, names[i]);
+        unlinkat(dir, name, 0);
+    }
 }
 
-static struct err *kill_and_wait(struct qemu *q)
+struct err *qemu_kill(struct qemu *q)
 {
     uint64_t deadline = in(q, CALL_US);
 
@@ -371,31 +384,55 @@ static struct err *kill_and_wait(struct qemu *q)
     while (!q->gone && q->pidfd >= 0)
         if (!waitq_wait(&q->change, deadline))
             return err_internal("QEMU does not end though killed");
-    forget_files(&q->env);
     return NULL;
 }
 
-static struct err *qemu_start(const struct hyper_env *env, const struct vm_plan *plan, struct hyper_guest **ret_guest)
+static struct err *kill_and_forget(struct qemu *q)
+{
+    TRY(qemu_kill(q));
+    qemu_forget_files(&q->env, q->prefix);
+    return NULL;
+}
+
+struct err *qemu_abort(struct qemu *q, struct err *e)
+{
+    e = with_last_words(q, e);
+    q->env.on_event = NULL;
+    e = err_first(e, kill_and_forget(q));
+    qemu_free(&q->base);
+    return e;
+}
+
+struct err *qemu_begin(
+    const struct hyper_env *env, const struct vm_plan *plan, const char *prefix, bool incoming, struct qemu **ret_qemu)
 {
     AUTO(fd_drop) int dir = -1;
     struct qemu *q;
     struct err *e;
 
-    TRY(open_dir(env, &dir));
+    TRY(qemu_open_dir(env, &dir));
     if (cstr_eq(plan->firmware, "direct") && !qemu_has_fd(plan->kernel))
         return err_internal("direct start without a kernel");
-    q = qemu_new(env);
+    q = qemu_new(env, prefix);
     q->no_reboot = cstr_eq(plan->on_reboot, "destroy");
-    e = launch(q, dir, plan);
-    if (!e)
-        e = settle(q, plan);
-    if (e) {
-        e = with_last_words(e, dir);
-        q->env.on_event = NULL;
-        e = err_first(e, kill_and_wait(q));
-        qemu_free(&q->base);
-        return e;
-    }
+    e = launch(q, dir, plan, incoming);
+    if (e)
+        return qemu_abort(q, e);
+    *ret_qemu = q;
+    return NULL;
+}
+
+static struct err *qemu_start(const struct hyper_env *env, const struct vm_plan *plan, struct hyper_guest **ret_guest)
+{
+    struct qemu *q = NULL;
+    struct err *e;
+
+    TRY(qemu_begin(env, plan, "", false, &q));
+    e = qemu_settle(q, plan);
+    if (!e && !plan->paused)
+        e = qemu_call(q, "cont", NULL, -1, NULL);
+    if (e)
+        return qemu_abort(q, e);
     *ret_guest = &q->base;
     return NULL;
 }
@@ -424,7 +461,7 @@ static bool record_parse(const char *text, pid_t *ret_pid, uint64_t *ret_started
     return true;
 }
 
-static struct err *record_read(const struct hyper_env *env, struct qemu *q, bool *ret_found)
+struct err *qemu_record_read(struct qemu *q, const char *name, bool *ret_found)
 {
     AUTO(fd_drop) int dir = -1;
     AUTO(buf_done) struct buf b;
@@ -434,8 +471,8 @@ static struct err *record_read(const struct hyper_env *env, struct qemu *q, bool
     struct err *e;
 
     buf_init(&b, RECORD_MAX + 1);
-    TRY(open_dir(env, &dir));
-    e = file_read(dir, RECORD, &b);
+    TRY(qemu_open_dir(&q->env, &dir));
+    e = file_read(dir, name, &b);
     if (e && err_errno_get(e) == ENOENT) {
         err_ignore(e, "it was never started, or ended properly");
         return NULL;
@@ -445,7 +482,7 @@ static struct err *record_read(const struct hyper_env *env, struct qemu *q, bool
         return NULL; /* the start got no further than that */
     *ret_found = true;
     if (!record_parse(buf_str(&b).p, &pid, &started, &q->no_reboot))
-        return err_internal("malformed " RECORD);
+        return err_internal("malformed %s", name);
     e = proc_open(pid, started, &pidfd);
     if (e && err_errno_get(e) == ESRCH) {
         err_ignore(e, "it has ended");
@@ -453,15 +490,19 @@ static struct err *record_read(const struct hyper_env *env, struct qemu *q, bool
         return NULL;
     }
     TRY(e);
-    adopt(q, pid, pidfd);
+    qemu_adopt(q, pid, pidfd);
     return NULL;
 }
 
 static struct err *qemu_attach(const struct hyper_env *env, struct hyper_guest **ret_guest, const char **ret_reason)
 {
-    struct qemu *q = qemu_new(env);
-    bool found = false;
-    struct err *e = record_read(env, q, &found);
+    struct qemu *q = NULL;
+    bool found = false, moved = false;
+    struct err *e;
+
+    TRY(qemu_move_recover(env, &moved));
+    q = qemu_new(env, "");
+    e = qemu_record_read(q, QEMU_RECORD, &found);
 
     if (e || !found || q->gone) {
         if (!e) {
@@ -469,13 +510,19 @@ static struct err *qemu_attach(const struct hyper_env *env, struct hyper_guest *
             *ret_reason = found ? "gone" : "";
         }
         if (found && q->gone)
-            forget_files(env);
+            qemu_forget_files(env, "");
         qemu_free(&q->base);
         return e;
     }
     e = reconnect(q);
     if (e) { /* it lives but does not talk: query fails, destroy still works */
         err_ignore(err_note(e, "attach"), "tried again by the next call");
+    } else if (moved) {
+        e = qemu_run_on(q);
+        if (e) {
+            qemu_free(&q->base);
+            return e;
+        }
     }
     *ret_guest = &q->base;
     *ret_reason = "";
@@ -493,6 +540,7 @@ static enum hyper_power power_of(const char *status)
         { "running", HYPER_RUNNING },
         { "suspended", HYPER_RUNNING }, /* S3: the guest sleeps by its own will */
         { "prelaunch", HYPER_BUILT },
+        { "inmigrate", HYPER_BUILT }, /* its memory is not all there */
         { "shutdown", HYPER_OFF },
         { "guest-panicked", HYPER_CRASHED },
         { "internal-error", HYPER_CRASHED },
@@ -504,7 +552,7 @@ static enum hyper_power power_of(const char *status)
     return HYPER_PAUSED;
 }
 
-static struct err *query_power(struct qemu *q, enum hyper_power *ret_power)
+struct err *qemu_power(struct qemu *q, enum hyper_power *ret_power)
 {
     AUTO(json_drop) json_t *status = NULL;
     struct err *e = q->gone ? NULL : qemu_call(q, "query-status", NULL, -1, &status);
@@ -528,7 +576,7 @@ static struct err *qemu_query(struct hyper_guest *g, struct hyper_state *ret_sta
 
     enum hyper_power power = HYPER_GONE;
 
-    TRY(query_power(q, &power));
+    TRY(qemu_power(q, &power));
     *ret_state = (struct hyper_state){ .power = power, .pid = q->gone ? 0 : q->pid, .domid = -1 };
     return NULL;
 }
@@ -538,8 +586,10 @@ static struct err *qemu_pause(struct hyper_guest *g)
     return qemu_call(qemu_of(g), "stop", NULL, -1, NULL);
 }
 
+/* It may stand still because somebody who has died since was saving it. */
 static struct err *qemu_unpause(struct hyper_guest *g)
 {
+    TRY(qemu_call_off(qemu_of(g)));
     return qemu_call(qemu_of(g), "cont", NULL, -1, NULL);
 }
 
@@ -569,7 +619,7 @@ static struct err *qemu_reset(struct hyper_guest *g)
             e = err_internal("QEMU did not reset");
     e = err_first(e, reboot_action(q, "shutdown"));
     TRY(e);
-    TRY(query_power(q, &power));
+    TRY(qemu_power(q, &power));
     return power == HYPER_RUNNING ? NULL : qemu_call(q, "cont", NULL, -1, NULL);
 }
 
@@ -587,7 +637,7 @@ static struct err *qemu_destroy(struct hyper_guest *g)
     while (!q->gone && q->qmp && qmp_is_lost(q->qmp)) /* hung up: it is on its way out, still closing its disks */
         if (!waitq_wait(&q->change, deadline))
             break;
-    return kill_and_wait(q);
+    return kill_and_forget(q);
 }
 
 static struct err *qemu_console(struct hyper_guest *g, const char *protocol, int *ret_fd)
@@ -597,9 +647,9 @@ static struct err *qemu_console(struct hyper_guest *g, const char *protocol, int
     if (q->gone)
         return err_internal("QEMU has ended");
     if (cstr_eq(protocol, "rfb"))
-        return connect_in(&q->env, QEMU_VNC_FILE, ret_fd);
+        return connect_in(q, QEMU_VNC_FILE, ret_fd);
     if (cstr_eq(protocol, "vt100"))
-        return connect_in(&q->env, "serial.sock", ret_fd);
+        return connect_in(q, "serial.sock", ret_fd);
     return err_internal("no console of this kind");
 }
 
@@ -608,7 +658,7 @@ static struct err *qemu_nvram(const struct hyper_env *env, struct buf *b)
     AUTO(fd_drop) int dir = -1;
     struct err *e;
 
-    TRY(open_dir(env, &dir));
+    TRY(qemu_open_dir(env, &dir));
     e = file_read(dir, QEMU_VARS_FILE, b);
     if (e && err_errno_get(e) == ENOENT) {
         err_ignore(e, "no UEFI guest");
@@ -634,6 +684,10 @@ const struct hyper_ops hyper_qemu = {
     .media = qemu_media,
     .nic_add = qemu_nic_add,
     .nic_remove = qemu_nic_remove,
+    .layout = qemu_layout,
+    .save = qemu_save,
+    .restore = qemu_restore,
+    .move = qemu_move,
     .console = qemu_console,
     .nvram = qemu_nvram,
 };

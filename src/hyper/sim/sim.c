@@ -18,10 +18,12 @@
 #define BOOT_SPREAD_US 50000
 #define SHUTDOWN_US 50000
 #define DEVICE_US 5000
+#define MEMORY_STEP_US 5000 /* a save or a move takes so many of these */
+#define MEMORY_STEPS 10
 #define STATE_FILE "sim"
 #define NVRAM_FILE "nvram"
 
-enum { DEAF_TO_BUTTON = 1, HOLDS_DEVICES = 2 };
+enum { DEAF_TO_BUTTON = 1, HOLDS_DEVICES = 2, FAILS_TO_SAVE = 4 };
 
 struct sim {
     struct hyper_guest base;
@@ -51,13 +53,18 @@ static struct sim *sim_of(struct hyper_guest *g)
 
 /* ---- the file that is the guest ---- */
 
+static int state_line(const struct sim *s, char *line, size_t size)
+{
+    return snprintf(line, size, "%s %u %d %" PRIu64 " %s %s\n", powers[s->power], s->flags, (int)s->act, s->act_wall_us,
+        s->uuid, s->name);
+}
+
 /* Replaced as a whole, but not forced to the disk: a pretended guest does not outlive its machine either. */
 static struct err *save(struct sim *s)
 {
     char *path = mem_printf("%s/" STATE_FILE, s->env.dir), *tmp = mem_printf("%s.new", path);
     char line[256];
-    int n = snprintf(line, sizeof(line), "%s %u %d %" PRIu64 " %s %s\n", powers[s->power], s->flags, (int)s->act,
-        s->act_wall_us, s->uuid, s->name);
+    int n = state_line(s, line, sizeof(line));
     int fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     struct err *e = NULL;
 
@@ -209,6 +216,7 @@ static bool apply_wishes(struct sim *s, const struct vm_plan *plan)
         fail_start |= str_eq_c(word, "start");
         s->flags |= str_eq_c(word, "shutdown") ? DEAF_TO_BUTTON : 0;
         s->flags |= str_eq_c(word, "unplug") ? HOLDS_DEVICES : 0;
+        s->flags |= str_eq_c(word, "save") ? FAILS_TO_SAVE : 0;
         if (!str_cut(word, ':', &name, &number) || !str_to_u64(number, &ms) || ms > UINT32_MAX)
             continue;
         for (size_t i = 0; i < ARRAY_LEN(acts); i++) {
@@ -438,6 +446,84 @@ static struct err *sim_nvram(const struct hyper_env *env, struct buf *b)
     return e;
 }
 
+/* ---- memory: one line, as in the file ---- */
+
+static struct err *sim_layout(struct hyper_guest *g UNUSED, struct arena *a UNUSED, struct vm_plan *plan UNUSED)
+{
+    return NULL;
+}
+
+/* The bytes that a real guest would have, written in steps of as many milliseconds. */
+static struct err *pretend_copy(struct hyper_guest *g)
+{
+    struct err *e = NULL;
+
+    g->total = MEMORY_STEPS;
+    for (g->done = 0; g->done < g->total && !e; g->done++)
+        e = sleep_as_work(MEMORY_STEP_US);
+    g->done = g->total = 0;
+    return e;
+}
+
+static struct err *sim_save(struct hyper_guest *g, int fd)
+{
+    struct sim *s = sim_of(g);
+    enum hyper_power power = s->power;
+    char line[256];
+    struct err *e;
+    int n;
+
+    if (power == HYPER_GONE)
+        return err_internal("the simulated guest is gone");
+    TRY(set_power(s, HYPER_PAUSED));
+    n = state_line(s, line, sizeof(line));
+    e = pretend_copy(g);
+    if (!e)
+        e = fd_write_all(fd, line, (size_t)n);
+    if (!e && s->flags & FAILS_TO_SAVE)
+        e = err_internal("simulated failure of the save");
+    if (!e && s->power == HYPER_GONE)
+        e = err_internal("the simulated guest is gone");
+    if (e && s->power == HYPER_PAUSED) {
+        e = err_first(e, set_power(s, power));
+        arm(s);
+    }
+    return e;
+}
+
+static struct err *sim_restore(
+    const struct hyper_env *env, const struct vm_plan *plan, int fd, struct hyper_guest **ret_guest)
+{
+    char line[256];
+    ssize_t n = read(fd, line, sizeof(line));
+    struct sim *s;
+    struct err *e;
+
+    if (n <= 0)
+        return err_errno(n < 0 ? errno : EIO, "read a simulated guest");
+    TRY(nvram_keep(env, plan));
+    TRY(sleep_as_work(boot_time(plan->vm)));
+    s = mem_new(struct sim);
+    s->base.ops = &hyper_sim;
+    s->env = *env;
+    e = load(s, (struct str){ line, (size_t)n }) ? NULL : err_internal("malformed image of a simulated guest");
+    if (!e)
+        e = save(s);
+    if (e) {
+        free(s);
+        return e;
+    }
+    enlist(s);
+    *ret_guest = &s->base;
+    return NULL;
+}
+
+static struct err *sim_move(struct hyper_guest *g, const struct vm_plan *plan UNUSED)
+{
+    TRY(pretend_copy(g));
+    return sim_of(g)->power == HYPER_GONE ? err_internal("the simulated guest is gone") : NULL;
+}
+
 static struct err *sim_probe(struct hyper_info *ret_info)
 {
     *ret_info = (struct hyper_info){ .name = "sim",
@@ -466,6 +552,10 @@ const struct hyper_ops hyper_sim = {
     .media = sim_media,
     .nic_add = sim_nic_add,
     .nic_remove = sim_nic_remove,
+    .layout = sim_layout,
+    .save = sim_save,
+    .restore = sim_restore,
+    .move = sim_move,
     .console = sim_console,
     .nvram = sim_nvram,
 };

@@ -13,6 +13,7 @@
  *     start             starting fails
  *     shutdown          the guest ignores the power button
  *     unplug            the guest holds on to its devices
+ *     save              suspending fails at its end
  *     crash-after:MS    it panics so long after its start; likewise
  *     off-after:MS, reboot-after:MS, gone-after:MS
  */

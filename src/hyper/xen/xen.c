@@ -421,6 +421,29 @@ static struct err *xen_probe(struct hyper_info *ret_info)
     return NULL;
 }
 
+/* ---- not built yet: libxl's save and restore streams, and migration ---- */
+
+static struct err *xen_layout(struct hyper_guest *g UNUSED, struct arena *a UNUSED, struct vm_plan *plan UNUSED)
+{
+    return NULL; /* libxl finds the places again by itself */
+}
+
+static struct err *xen_save(struct hyper_guest *g UNUSED, int fd UNUSED)
+{
+    return err_not_implemented("suspend on Xen");
+}
+
+static struct err *xen_restore(const struct hyper_env *env UNUSED, const struct vm_plan *plan UNUSED, int fd UNUSED,
+    struct hyper_guest **ret_guest UNUSED)
+{
+    return err_not_implemented("resume on Xen");
+}
+
+static struct err *xen_move(struct hyper_guest *g UNUSED, const struct vm_plan *plan UNUSED)
+{
+    return err_not_implemented("migration on Xen");
+}
+
 const struct hyper_ops hyper_xen = {
     .name = "xen",
     .probe = xen_probe,
@@ -438,6 +461,10 @@ const struct hyper_ops hyper_xen = {
     .media = xen_media,
     .nic_add = xen_nic_add,
     .nic_remove = xen_nic_remove,
+    .layout = xen_layout,
+    .save = xen_save,
+    .restore = xen_restore,
+    .move = xen_move,
     .console = xen_console,
     .nvram = xen_nvram,
 };

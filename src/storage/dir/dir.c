@@ -563,7 +563,10 @@ static struct err *dir_vdi_open(void *sr, const char *uuid, bool read_only, cons
 
     TRY(image_open(d, uuid, O_RDONLY, &i.fd, &i.format));
     fd_drop(&i.fd); /* only to know that it exists before a lease is made for it */
-    TRY(lease_take(d->fd, uuid, !read_only, op, &i.lease));
+    if (!read_only && cstr_eq(op, SR_OP_BESIDE))
+        TRY(lease_take_beside(d->fd, uuid, op, &i.lease));
+    else
+        TRY(lease_take(d->fd, uuid, !read_only, op, &i.lease));
     TRY(image_open(d, uuid, read_only ? O_RDONLY : O_RDWR, &i.fd, &i.format));
     TRY(image_size(i.fd, i.format, uuid, &i.size, &used));
     *ret = i;
