@@ -219,8 +219,15 @@ struct err *link_write(struct link *l, const void *p, size_t len)
 {
     const char *at = p;
 
-    if (!l->ssl)
-        return fd_write_all(l->fd, p, len);
+    if (!l->ssl) {
+        struct err *e = fd_write_all(l->fd, p, len);
+        int errnum = e ? err_errno_get(e) : 0;
+
+        if (!e)
+            return NULL;
+        err_ignore(e, "told in our words");
+        return usage("the server takes no more: %s", strerror(errnum));
+    }
     while (len) {
         int n = SSL_write(l->ssl, at, len > (1 << 20) ? 1 << 20 : (int)len);
 

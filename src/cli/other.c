@@ -233,7 +233,8 @@ const struct verb other_verbs[] = {
         "Makes an alert about one object. Prints its uuid." },
     { "message-destroy", message_destroy, "", "uuid,uuids", NULL, "Removes alerts." },
     { "subject-add", subject_add, "subject-name", "", NULL,
-        "Lets a user log in (u:NAME, groups g:NAME); give a role next. Prints the subject's uuid." },
+        "Lets a user (u:NAME) or group (g:NAME) log in, as pool-admin until its roles are changed. Prints the "
+        "subject's uuid." },
     { "subject-remove", subject_remove, "", "subject-uuid,uuid", NULL, "Takes a user's access away." },
     { "subject-role-add", role_add, "", "uuid,role-name,role-uuid", NULL,
         "Gives a subject a role, such as role-name=vm-admin." },

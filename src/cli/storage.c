@@ -113,12 +113,15 @@ static struct err *vdi_import(struct xe *x)
 static struct err *vdi_export(struct xe *x)
 {
     const char *vdi = NULL, *file = NULL;
+    struct value size;
 
     TRY(need_ref(x, "uuid", C_VDI, &vdi));
     TRY(arg_need(&x->args, "filename", &file));
     TRY(raw_only(x));
     const char *const pairs[] = { "vdi", vdi, "format", text_or(x, "format", "raw") };
-    return transfer_download(x, "/export_raw_vdi", pairs, 2, file, "export of a disk");
+    TRY(xe_field(x, C_VDI, vdi, "virtual_size", &size));
+    return transfer_download(
+        x, "/export_raw_vdi", pairs, 2, file, strcmp(pairs[3], "raw") ? -1 : size.i, "export of a disk");
 }
 
 /* Repositories */

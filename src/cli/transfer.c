@@ -10,6 +10,8 @@
 #define PIECE (1 << 20)
 #define ZERO_BLOCK 4096
 #define TARGET_PAIRS_MAX 8
+#define AFTERMATH_ROUNDS 6
+#define AFTERMATH_ROUND_S 0.5
 
 struct transfer {
     struct xe *x;
@@ -51,24 +53,37 @@ static void show(const struct transfer *t)
         progress_show("", (double)t->done / (double)t->total);
 }
 
+/* Our side broke: the server notices it a little later, and often knows why. */
+static struct err *server_side(struct transfer *t)
+{
+    struct value class = S(arena_printf(t->x->arena, "task/%s", t->task)), batch, status = S("pending");
+    const char *token = "", *result;
+
+    for (int i = 0; i < AFTERMATH_ROUNDS && strcmp(status.s, "pending") == 0; i++) {
+        TRY(CALL(t->x, &batch, "event.from", value_set(&class, 1), S(token), value_float(AFTERMATH_ROUND_S)));
+        token = value_map_str(&batch, "token");
+        TRY(CALL(t->x, &status, "task.get_status", S(t->task)));
+    }
+    if (strcmp(status.s, "pending") != 0)
+        return xe_task_wait(t->x, t->task, false, &result);
+    return CALL(t->x, NULL, "task.destroy", S(t->task));
+}
+
 /* The server's own account, where its task has one. */
 static struct err *outcome(struct transfer *t, struct err *ours)
 {
     const char *result;
-    struct value status;
+    struct err *theirs;
 
     if (!ours)
         return xe_task_wait(t->x, t->task, false, &result);
-    struct err *e = CALL(t->x, &status, "task.get_status", S(t->task));
-    if (!e && strcmp(status.s, "failure") == 0)
-        e = xe_task_wait(t->x, t->task, false, &result);
-    else if (!e)
-        e = CALL(t->x, NULL, "task.destroy", S(t->task));
-    if (e && !err_is(e, XE_USAGE)) {
+    web_done(&t->web); /* it is not to wait for more */
+    theirs = server_side(t);
+    if (theirs && !err_is(theirs, XE_USAGE)) {
         err_ignore(ours, "the server knows better");
-        return e;
+        return theirs;
     }
-    return err_first(ours, e);
+    return err_first(ours, theirs);
 }
 
 static struct err *check_status(const struct transfer *t)
@@ -185,7 +200,8 @@ static struct err *receive_file(struct transfer *t)
     TRY(web_send(&t->web, "GET", t->target, "Connection: close\r\n", NULL, -1));
     TRY(web_answer(&t->web));
     TRY(check_status(t));
-    t->total = t->web.left;
+    if (t->web.left >= 0)
+        t->total = t->web.left;
     for (size_t n = 1, filled; n;) {
         for (filled = 0; filled < PIECE && n; filled += n)
             TRY(web_read(&t->web, t->piece + filled, PIECE - filled, &n));
@@ -199,10 +215,10 @@ static struct err *receive_file(struct transfer *t)
                                                                  : NULL;
 }
 
-struct err *transfer_download(
-    struct xe *x, const char *path, const char *const *pairs, size_t n_pairs, const char *file, const char *label)
+struct err *transfer_download(struct xe *x, const char *path, const char *const *pairs, size_t n_pairs,
+    const char *file, int64_t size, const char *label)
 {
-    struct transfer t = { .x = x, .fd = -1 };
+    struct transfer t = { .x = x, .fd = -1, .total = size };
     struct err *e = open_output(&t, file);
     bool ours = !e && strcmp(file, "-") != 0;
 

@@ -9,5 +9,6 @@
  */
 struct err *transfer_upload(struct xe *x, const char *path, const char *const *pairs, size_t n_pairs, const char *file,
     const char *label) MUST_CHECK;
+/* `size` is what to expect, for the bar; -1: unknown. */
 struct err *transfer_download(struct xe *x, const char *path, const char *const *pairs, size_t n_pairs,
-    const char *file, const char *label) MUST_CHECK;
+    const char *file, int64_t size, const char *label) MUST_CHECK;
