@@ -61,6 +61,9 @@ static struct err *wait_job(struct transfer *t, uint64_t *ret_bytes)
         fiber_interrupt_clear();
         err_ignore(
             storage_job_cancel(peer, t->arena, &(struct storage_job_cancel_req){ .job = t->job }), "it ends with us");
+        /* The task may say that it is over only when nobody holds the disk any more. */
+        err_ignore(storage_job_wait(peer, t->arena, &(struct storage_job_wait_req){ .job = t->job }, &rep),
+            "that it was cancelled is known");
     }
     if (!e)
         *ret_bytes = rep.bytes;
