@@ -33,7 +33,7 @@ static double raw(const struct readings *r, const char *name)
 
 TEST(cpu_load_and_memory_are_read)
 {
-    AUTO(fd_drop) int dir = test_tmpdir();
+    AUTO(fd_drop) int dir UNUSED = test_tmpdir();
     struct readings r = { 0 };
     uint64_t kib[2];
 
@@ -52,7 +52,7 @@ TEST(cpu_load_and_memory_are_read)
 
 TEST(interfaces_and_taps_are_read)
 {
-    AUTO(fd_drop) int dir = test_tmpdir();
+    AUTO(fd_drop) int dir UNUSED = test_tmpdir();
     struct readings r = { 0 };
     double sums[2] = { 1, 1 };
 
@@ -80,7 +80,7 @@ static void see_tap(void *ctx, const char *vm, int64_t position, const char *dev
 
 TEST(a_tap_is_its_guests_by_its_alias)
 {
-    AUTO(fd_drop) int dir = test_tmpdir();
+    AUTO(fd_drop) int dir UNUSED = test_tmpdir();
     unsigned n = 0;
 
     put("/sys/class/net/rnytap7/ifalias", "2b0e3c6e-0f0b-4d7a-8f5e-111111111111/2\n");
@@ -93,7 +93,7 @@ TEST(a_tap_is_its_guests_by_its_alias)
 
 TEST(threads_and_processes_are_read_whatever_their_name)
 {
-    AUTO(fd_drop) int dir = test_tmpdir();
+    AUTO(fd_drop) int dir UNUSED = test_tmpdir();
 
     put("/proc/42/task/43/schedstat", "2500000000 77 9\n");
     put("/proc/42/stat", "42 (x) y) 9 (z) S 1 2 3 4 5 6 7 8 9 10 100 50 0 0\n");

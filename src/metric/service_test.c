@@ -144,7 +144,7 @@ static bool has(const char *text, const char *what)
 
 TEST_FIBER(what_the_core_and_the_kernel_tell_becomes_rows)
 {
-    AUTO(fd_drop) int dir = test_tmpdir();
+    AUTO(fd_drop) int dir UNUSED = test_tmpdir();
     struct world w = { .n_vms = 1 };
 
     world_open(&w, loop);
@@ -169,7 +169,7 @@ TEST_FIBER(what_the_core_and_the_kernel_tell_becomes_rows)
 
 TEST_FIBER(history_outlives_the_process_and_the_vms_absence)
 {
-    AUTO(fd_drop) int dir = test_tmpdir();
+    AUTO(fd_drop) int dir UNUSED = test_tmpdir();
     struct world w = { .n_vms = 2 };
     struct metric_dump_rep rep;
 
@@ -200,7 +200,7 @@ TEST_FIBER(history_outlives_the_process_and_the_vms_absence)
 
 TEST_FIBER(a_torn_file_is_begun_anew)
 {
-    AUTO(fd_drop) int dir = test_tmpdir();
+    AUTO(fd_drop) int dir UNUSED = test_tmpdir();
     struct world w = { .n_vms = 1 };
 
     CHECK_OK(file_write_atomic(dir, "vm-" VM1, "RNYOFF1\nRNYRRD1\nrubbish", 23, 0600));
@@ -212,7 +212,7 @@ TEST_FIBER(a_torn_file_is_begun_anew)
 
 TEST_FIBER(without_answers_there_is_a_gap_and_nothing_is_forgotten)
 {
-    AUTO(fd_drop) int dir = test_tmpdir();
+    AUTO(fd_drop) int dir UNUSED = test_tmpdir();
     struct world w = { .n_vms = 1 };
 
     world_open(&w, loop);
@@ -235,7 +235,7 @@ TEST_FIBER(without_answers_there_is_a_gap_and_nothing_is_forgotten)
 
 TEST_FIBER(sources_are_recorded_and_forgotten_on_demand)
 {
-    AUTO(fd_drop) int dir = test_tmpdir();
+    AUTO(fd_drop) int dir UNUSED = test_tmpdir();
     struct world w = { .n_vms = 1 };
     struct metric_sources_rep sources;
     struct metric_forget_rep forgotten;
@@ -269,7 +269,7 @@ TEST_FIBER(sources_are_recorded_and_forgotten_on_demand)
 
 TEST_FIBER(prometheus_reads_the_latest_values)
 {
-    AUTO(fd_drop) int dir = test_tmpdir();
+    AUTO(fd_drop) int dir UNUSED = test_tmpdir();
     struct world w = { .n_vms = 2 };
     struct metric_exposition_rep rep;
 
