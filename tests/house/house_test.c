@@ -122,6 +122,80 @@ TEST_FIBER(a_thousand_guests_run_at_once)
     house_close(h);
 }
 
+static size_t n_vdis(struct house *h)
+{
+    size_t n = 0;
+
+    for (const char *p = house_call(h, "VDI.get_all", ""); (p = strstr(p, "OpaqueRef:")); p++)
+        n++;
+    return n;
+}
+
+TEST_FIBER(a_suspended_vm_survives_the_core_and_leaves_no_image)
+{
+    struct house house, *h = &house;
+
+    house_open(h, loop);
+    const char *vm = new_vm(h, "sleeper");
+    size_t before = n_vdis(h);
+    house_text(h, "VM.start", P("\"%s\",false,false", vm));
+    house_text(h, "VM.suspend", P("\"%s\"", vm));
+    CHECK_STR(power(h, vm), "Suspended");
+    CHECK_INT(cells_count(h->cells), 0);
+    CHECK_INT(n_vdis(h), before + 1);
+    house_restart_core(h);
+    CHECK_STR(power(h, vm), "Suspended");
+    house_text(h, "VM.resume", P("\"%s\",true,false", vm));
+    CHECK_STR(power(h, vm), "Paused");
+    CHECK_INT(n_vdis(h), before);
+    house_text(h, "VM.unpause", P("\"%s\"", vm));
+    house_text(h, "VM.suspend", P("\"%s\"", vm));
+    house_text(h, "VM.hard_shutdown", P("\"%s\"", vm));
+    CHECK_STR(power(h, vm), "Halted");
+    CHECK_INT(n_vdis(h), before);
+    house_close(h);
+}
+
+/* A core dies while the host is at it: the next one finds out how it ended. */
+static void call_and_forget(void *arg)
+{
+    struct actor_call {
+        struct house *h;
+        const char *method, *params;
+    } *a = arg;
+
+    house_call(a->h, a->method, a->params);
+}
+
+TEST_FIBER(core_that_dies_in_a_suspend_or_resume_finds_the_truth)
+{
+    struct house house, *h = &house;
+
+    house_open(h, loop);
+    const char *vm = new_vm(h, "sleeper");
+    size_t before = n_vdis(h);
+    house_text(h, "VM.start", P("\"%s\",false,false", vm));
+    for (unsigned i = 0; i < 40; i++) {
+        bool suspended = strcmp(power(h, vm), "Suspended") == 0;
+        struct {
+            struct house *h;
+            const char *method, *params;
+        } call = { h, suspended ? "VM.resume" : "VM.suspend",
+            suspended ? P("\"%s\",false,false", vm) : P("\"%s\"", vm) };
+
+        fiber_start(loop, "call", call_and_forget, &call);
+        fiber_sleep(i * 2500);
+        house_restart_core(h);
+        fiber_sleep(500000);
+        const char *now = power(h, vm);
+        CHECK(strcmp(now, "Running") == 0 || strcmp(now, "Suspended") == 0);
+        CHECK_INT(cells_count(h->cells), strcmp(now, "Running") == 0);
+        CHECK_INT(n_vdis(h), before + (strcmp(now, "Suspended") == 0));
+    }
+    house_text(h, "VM.hard_shutdown", P("\"%s\"", vm));
+    house_close(h);
+}
+
 /* Random calls, random deaths of guests and of the core; what the API says must be what the host says. */
 
 struct random {
@@ -144,17 +218,21 @@ struct actor {
     bool done;
 };
 
+static bool takes_flags(const char *call)
+{
+    return strcmp(call, "VM.start") == 0 || strcmp(call, "VM.resume") == 0;
+}
+
 static void act(void *arg)
 {
     static const char *const calls[] = { "VM.start", "VM.pause", "VM.unpause", "VM.clean_shutdown", "VM.hard_shutdown",
-        "VM.hard_reboot", "VM.clean_reboot" };
+        "VM.hard_reboot", "VM.clean_reboot", "VM.suspend", "VM.resume" };
     struct actor *a = arg;
     struct house *h = a->h;
 
     for (unsigned i = 0; i < a->steps; i++) {
         const char *call = calls[pick(&a->random, ARRAY_LEN(calls))];
-        const char *body =
-            house_call(h, call, strcmp(call, "VM.start") == 0 ? P("\"%s\",false,false", a->vm) : P("\"%s\"", a->vm));
+        const char *body = house_call(h, call, takes_flags(call) ? P("\"%s\",false,false", a->vm) : P("\"%s\"", a->vm));
 
         /* Refusals are fine, surprises are not. */
         if (strstr(body, "INTERNAL_ERROR"))
@@ -182,7 +260,10 @@ static bool agrees(struct house *h, const char *vm)
     for (size_t i = 0; i < n; i++)
         if (strcmp(states[i].vm, uuid) == 0)
             is = states[i].power;
-    return strcmp(says, is) == 0 &&
+    /* Suspended is what has no guest, but an image. */
+    bool so = strcmp(says, is) == 0 || (strcmp(says, "Suspended") == 0 && strcmp(is, "Halted") == 0);
+    bool image = !strstr(house_text(h, "VM.get_suspend_VDI", P("\"%s\"", vm)), "NULL");
+    return so && image == (strcmp(says, "Suspended") == 0) &&
         strstr(house_call(h, "VM.get_current_operations", P("\"%s\"", vm)), "\"result\":{}");
 }
 
