@@ -75,12 +75,20 @@ static void world_done(struct world *w)
     arena_free(w->a);
 }
 
+/* A child of the dead, between its fork and its exec, may still have the old listening socket: then the connection is
+ * lost. */
 static void attach(struct world *w)
 {
     struct value pair[2] = { value_str("location"), value_str(w->location) };
+    struct storage_sr_attach_req req = { .sr = SR, .type = "dir", .config = value_map(pair, 1) };
+    struct err *e;
 
-    CHECK_OK(storage_sr_attach(
-        w->p, w->a, &(struct storage_sr_attach_req){ .sr = SR, .type = "dir", .config = value_map(pair, 1) }));
+    while ((e = storage_sr_attach(w->p, w->a, &req)) && ipc_is_lost(e)) {
+        err_free(e);
+        ipc_close(w->p);
+        connect_to(w);
+    }
+    CHECK_OK(e);
 }
 
 static struct err *create(struct world *w, const char *uuid, uint64_t size)
