@@ -490,6 +490,14 @@ struct err *cells_list(struct cells *c, struct arena *a, struct vm_state **ret_s
     return NULL;
 }
 
+struct cell *cells_next(const struct cells *c, size_t *it)
+{
+    const char *uuid;
+    void *cell = NULL;
+
+    return map_next(c->by_uuid, it, &uuid, &cell) ? cell : NULL;
+}
+
 size_t cells_count(const struct cells *c)
 {
     return map_len(c->by_uuid);

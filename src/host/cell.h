@@ -87,3 +87,5 @@ void cell_remove(struct cell *c);
 /* Waits for what is under way now (but not for guests asked to shut down), then returns every state. [waits] */
 struct err *cells_list(struct cells *c, struct arena *a, struct vm_state **ret_states, size_t *ret_n) MUST_CHECK;
 size_t cells_count(const struct cells *c);
+/* Walks them in no order: size_t it = 0; NULL at the end. Not locked: valid until the next wait. */
+struct cell *cells_next(const struct cells *c, size_t *it);

@@ -11,6 +11,7 @@
 #include "gen/errors.h"
 #include "gen/ipc_vmevents.h"
 #include "host/private.h"
+#include "host/stats.h"
 
 static struct err *on_inventory(struct ipc_call *c, struct host_inventory_req *req, struct host_inventory_rep *rep)
 {
@@ -411,6 +412,7 @@ static void on_core_gone(void *ctx, struct ipc_peer *p)
 void host_room_mount(struct host_room *h, struct ipc_peer *core)
 {
     ipc_serve(core, &host_service, &ops, h);
+    host_stats_mount(core, h->c.cells);
     vec_push(&h->cores, core);
     ipc_on_close(core, on_core_gone, h);
 }

@@ -21,6 +21,7 @@ struct arena;
 struct vm_plan;
 struct vm_disk;
 struct vm_nic;
+struct stats_guest;
 
 enum hyper_power {
     HYPER_GONE,  /* there is no guest any more */
@@ -115,6 +116,10 @@ struct hyper_ops {
      * it runs on where it was; attach() after a death in between finds it in exactly one place.
      */
     struct err *(*move)(struct hyper_guest *g, const struct vm_plan *plan);
+
+    /* Counters: pid, disks, and either threads or times of the vCPUs. NULL: it has none. */
+    struct err *(*stats)(
+        struct hyper_guest *g, const struct vm_plan *plan, struct arena *a, struct stats_guest *ret_stats);
 
     /* The UEFI variables as they are now; adds nothing for other firmware. Works on the folder, guest or no guest. */
     struct err *(*nvram)(const struct hyper_env *env, struct buf *b);

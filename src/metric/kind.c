@@ -48,7 +48,6 @@ const struct kind kinds[KINDS_N] = {
     [K_VBD_MIB_READ] = { "vbd_", "_io_throughput_read", "vbd", "vbd_read_mebibytes_per_second", "MiB/s", "Read from a disk", DERIVE, ANY, true, false },
     [K_VBD_MIB_WRITE] = { "vbd_", "_io_throughput_write", "vbd", "vbd_write_mebibytes_per_second", "MiB/s", "Written to a disk", DERIVE, ANY, true, false },
     [K_VBD_MIB_TOTAL] = { "vbd_", "_io_throughput_total", "vbd", "vbd_mebibytes_per_second", "MiB/s", "All input and output of a disk", DERIVE, ANY, true, false },
-    [K_VBD_INFLIGHT] = { "vbd_", "_inflight", "vbd", "vbd_inflight_requests", "requests", "Requests under way", GAUGE, ANY, true, false },
     [K_PHYSICAL_SIZE] = { "physical_size", "", NULL, "physical_size_bytes", "B", "Size of the SR", GAUGE, ANY, true, false },
     [K_PHYSICAL_UTILISATION] = { "physical_utilisation", "", NULL, "physical_utilisation_bytes", "B", "Space in use on the SR", GAUGE, ANY, true, false },
     [K_VIRTUAL_ALLOCATION] = { "virtual_allocation", "", NULL, "virtual_allocation_bytes", "B", "Sizes of all disks on the SR together", GAUGE, ANY, true, false },

@@ -118,7 +118,6 @@ static void read_disks(const struct sample_vm *vm, struct readings *to)
         reading_add(to, K_VBD_MIB_READ, d->device, read / MIB);
         reading_add(to, K_VBD_MIB_WRITE, d->device, write / MIB);
         reading_add(to, K_VBD_MIB_TOTAL, d->device, (read + write) / MIB);
-        reading_add(to, K_VBD_INFLIGHT, d->device, (double)d->inflight);
     }
 }
 

@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "gen/errors.h"
 #include "vm/private.h"
+#include "vm/stats.h"
 
 #define VCPUS_MAX 254
 #define MEMORY_MAX (1ULL << 42)
@@ -550,6 +551,7 @@ void vm_service_mount(struct vm_service *s, struct ipc_peer *p)
     s->peer = p;
     ipc_on_close(p, on_peer_closed, s);
     ipc_serve(p, &vm_service, &service_ops, s);
+    vm_stats_mount(s, p);
 }
 
 void vm_service_free(struct vm_service *s)

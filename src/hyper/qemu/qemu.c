@@ -17,6 +17,7 @@
 #include "hyper/qemu/argv.h"
 #include "hyper/qemu/kvm_probe.h"
 #include "hyper/qemu/private.h"
+#include "hyper/qemu/stats.h"
 
 #define VARS_MAX (1024 * 1024)
 #define KERNEL_MAX (1024ULL * 1024 * 1024)
@@ -689,5 +690,6 @@ const struct hyper_ops hyper_qemu = {
     .restore = qemu_restore,
     .move = qemu_move,
     .console = qemu_console,
+    .stats = qemu_stats,
     .nvram = qemu_nvram,
 };

@@ -13,6 +13,7 @@
 #include "gen/errors.h"
 #include "gen/ipc_vm.h"
 #include "hyper/sim/screen.h"
+#include "hyper/sim/stats.h"
 
 #define BOOT_MIN_US 30000
 #define BOOT_SPREAD_US 50000
@@ -431,6 +432,16 @@ static struct err *sim_console(struct hyper_guest *g, const char *protocol, int 
     return err_internal("no console of this kind");
 }
 
+static struct err *sim_stats(
+    struct hyper_guest *g, const struct vm_plan *plan, struct arena *a, struct stats_guest *ret_stats)
+{
+    struct sim *s = sim_of(g);
+
+    if (s->power == HYPER_RUNNING)
+        sim_stats_at(clock_wall(s->env.loop), plan, a, ret_stats);
+    return NULL;
+}
+
 static struct err *sim_nvram(const struct hyper_env *env, struct buf *b)
 {
     AUTO(fd_drop) int dir = open(env->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -557,5 +568,6 @@ const struct hyper_ops hyper_sim = {
     .restore = sim_restore,
     .move = sim_move,
     .console = sim_console,
+    .stats = sim_stats,
     .nvram = sim_nvram,
 };
