@@ -33,11 +33,11 @@ struct core {
     struct store *store;
     const struct core_config *config;
     struct api_handlers handlers;
-    struct ipc_peer *host, *storage, *net; /* borrowed; NULL while gone */
-    struct waitq peers;                    /* one of them came or went */
-    struct waitq changed;                  /* the store changed */
-    struct waitq ops;                      /* an operation ended */
-    struct waitq started;                  /* core_start() is done */
+    struct ipc_peer *host, *storage, *net, *metric; /* borrowed; NULL while gone */
+    struct waitq peers;                             /* one of them came or went */
+    struct waitq changed;                           /* the store changed */
+    struct waitq ops;                               /* an operation ended */
+    struct waitq started;                           /* core_start() is done */
     bool ready;
     bool rebooted;  /* the machine, since the database was last used */
     char *host_ref; /* this host's objects; owned */
@@ -85,6 +85,7 @@ struct err *core_set(struct core *c, const char *ref, const struct field *f, str
 struct err *core_need_host(struct core *c, struct ipc_peer **ret) MUST_CHECK;
 struct err *core_need_storage(struct core *c, struct ipc_peer **ret) MUST_CHECK;
 struct err *core_need_net(struct core *c, struct ipc_peer **ret) MUST_CHECK;
+struct err *core_need_metric(struct core *c, struct ipc_peer **ret) MUST_CHECK;
 
 /* Every class file adds its explicit messages, and what its implicit ones do besides (implicit.h). */
 void session_register(struct api_handlers *h);
@@ -107,5 +108,6 @@ void network_register(struct api_handlers *h);
 void pif_register(struct api_handlers *h);
 void secret_register(struct api_handlers *h);
 void message_register(struct api_handlers *h);
+void metrics_register(struct api_handlers *h);
 void appliance_register(struct api_handlers *h);
 void group_register(struct api_handlers *h);

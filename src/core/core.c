@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "core/call.h"
 #include "core/event.h"
+#include "core/metrics.h"
 #include "core/session.h"
 #include "core/task.h"
 
@@ -66,6 +67,7 @@ struct core *core_new(struct loop *l, struct store *store, const struct core_con
     pif_register(&c->handlers);
     secret_register(&c->handlers);
     message_register(&c->handlers);
+    metrics_register(&c->handlers);
     appliance_register(&c->handlers);
     group_register(&c->handlers);
     store_on_change(store, store_changed, c);
@@ -118,6 +120,14 @@ void core_set_net(struct core *c, struct ipc_peer *peer)
     waitq_wake_all(&c->peers);
 }
 
+void core_set_metric(struct core *c, struct ipc_peer *peer)
+{
+    c->metric = peer;
+    if (peer)
+        metrics_mount(c, peer);
+    waitq_wake_all(&c->peers);
+}
+
 static struct err *need(struct core *c, struct ipc_peer *const *slot, const char *name, struct ipc_peer **ret)
 {
     uint64_t deadline = clock_now(c->loop) + PEER_WAIT_US;
@@ -142,6 +152,11 @@ struct err *core_need_storage(struct core *c, struct ipc_peer **ret)
 struct err *core_need_net(struct core *c, struct ipc_peer **ret)
 {
     return need(c, &c->net, "net", ret);
+}
+
+struct err *core_need_metric(struct core *c, struct ipc_peer **ret)
+{
+    return need(c, &c->metric, "metric", ret);
 }
 
 bool ref_is_null(const char *ref)

@@ -35,6 +35,7 @@ void core_free(struct core *c);
 void core_set_host(struct core *c, struct ipc_peer *peer);
 void core_set_storage(struct core *c, struct ipc_peer *peer);
 void core_set_net(struct core *c, struct ipc_peer *peer);
+void core_set_metric(struct core *c, struct ipc_peer *peer); /* also serves it what it must be told */
 
 /* First start or recovery; needs the three services (waits for them until deadline). [waits] */
 struct err *core_start(struct core *c, uint64_t deadline_us) MUST_CHECK;

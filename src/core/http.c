@@ -2,10 +2,12 @@
 #include <string.h>
 #include "base/log.h"
 #include "core/console.h"
+#include "core/metrics.h"
 #include "core/rbac.h"
 #include "core/session.h"
 #include "core/task.h"
 #include "core/transfer.h"
+#include "model/own.h"
 
 #define START_WAIT_US (60UL * 1000 * 1000)
 
@@ -59,6 +61,9 @@ static const struct http_action *find_action(const char *name)
     for (size_t i = 0; i < HTTP_ACTION_COUNT; i++)
         if (strcmp(model_http_actions[i].name, name) == 0)
             return &model_http_actions[i];
+    for (size_t i = 0; i < ARRAY_LEN(own_http_actions); i++)
+        if (strcmp(own_http_actions[i].name, name) == 0)
+            return &own_http_actions[i];
     return NULL;
 }
 
@@ -73,6 +78,13 @@ static const struct {
     { "connect_console_ws", console_open },
     { "get_export_raw_vdi", transfer_export },
     { "put_import_raw_vdi", transfer_import },
+    { "rrd_updates", metrics_http },
+    { "host_rrd", metrics_http },
+    { "get_host_rrds", metrics_http },
+    { "vm_rrd", metrics_http },
+    { "get_vm_rrds", metrics_http },
+    { "sr_rrd", metrics_http },
+    { "own_metrics", metrics_http },
 };
 
 static action_fn *built_action(const char *name)

@@ -6,6 +6,7 @@
 #include "base/fiber.h"
 #include "base/mem.h"
 #include "gen/model.h"
+#include "model/own.h"
 
 #define READ_STEP 4096
 #define LINGER_US 2000000 /* how long we listen to what nobody wants, so that our answer is not lost */
@@ -158,6 +159,12 @@ static const struct http_action *find_action(const struct http_request *r)
 
         if (cstr_eq(h->method, method) && cstr_starts(r->path, h->path) &&
             (!best || strlen(h->path) > strlen(best->path)))
+            best = h;
+    }
+    for (size_t i = 0; i < ARRAY_LEN(own_http_actions); i++) {
+        const struct http_action *h = &own_http_actions[i];
+
+        if (cstr_eq(h->method, method) && cstr_eq(r->path, h->path))
             best = h;
     }
     return best;

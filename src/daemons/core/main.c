@@ -31,7 +31,7 @@ struct daemon {
     struct core_config config;
     struct store *store;
     struct core *core;
-    struct ipc_dialer *gate, *host, *storage, *net;
+    struct ipc_dialer *gate, *host, *storage, *net, *metric;
     int exit_code;
 };
 
@@ -89,6 +89,17 @@ static void net_down(void *ctx, struct ipc_peer *p)
 {
     (void)p;
     core_set_net(((struct daemon *)ctx)->core, NULL);
+}
+
+static void metric_up(void *ctx, struct ipc_peer *p)
+{
+    core_set_metric(((struct daemon *)ctx)->core, p);
+}
+
+static void metric_down(void *ctx, struct ipc_peer *p)
+{
+    (void)p;
+    core_set_metric(((struct daemon *)ctx)->core, NULL);
 }
 
 static void gate_up(void *ctx, struct ipc_peer *p)
@@ -158,6 +169,7 @@ static void run(void *arg)
     d->host = dial(d, "host.sock", host_up, host_down);
     d->storage = dial(d, "storage.sock", storage_up, storage_down);
     d->net = dial(d, "net.sock", net_up, net_down);
+    d->metric = dial(d, "metric.sock", metric_up, metric_down);
     d->gate = dial(d, "gate/core.sock", gate_up, NULL);
     fiber_start(d->loop, "start", start, d);
 }
