@@ -14,8 +14,8 @@ import tempfile
 import time
 from pathlib import Path
 
-PROGRAMS = ["auth", "core", "gate", "guests", "host", "net", "storage", "supervisor", "vm"]
-UNITS = ["core.service", "gate.service", "guests.service", "host.service", "net.service", "storage.service"]
+PROGRAMS = ["auth", "core", "gate", "guests", "host", "metric", "net", "storage", "supervisor", "vm"]
+UNITS = ["core.service", "gate.service", "guests.service", "host.service", "metric.service", "net.service", "storage.service"]
 
 
 def check(ok, what):

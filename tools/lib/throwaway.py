@@ -25,7 +25,7 @@ from xapi import Client
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PR_SET_CHILD_SUBREAPER = 36
-SYSTEM_USERS = ["runnymede-gate", "runnymede-core", "runnymede-storage", "runnymede-net"]
+SYSTEM_USERS = ["runnymede-gate", "runnymede-core", "runnymede-storage", "runnymede-net", "runnymede-metric"]
 
 
 class StartError(Exception):

@@ -108,13 +108,22 @@ static void plan_net(const struct config *c, struct daemon_plan *p)
     user(p, c, "net");
 }
 
+static void plan_metric(const struct config *c, struct daemon_plan *p)
+{
+    option(p, "--run", "%s", c->run_dir);
+    option(p, "--state", "%s", c->state_dir);
+    if (cstr_eq(c->users, "system"))
+        option(p, "--core-user", "runnymede-core");
+    user(p, c, "metric");
+}
+
 struct err *plan_make(const struct config *c, struct daemon_plan ret_plans[DAEMONS_N])
 {
     static const struct {
         const char *name;
         void (*fill)(const struct config *c, struct daemon_plan *p);
     } kinds[DAEMONS_N] = { { "net", plan_net }, { "storage", plan_storage }, { "host", plan_host },
-        { "gate", plan_gate }, { "core", plan_core } };
+        { "gate", plan_gate }, { "metric", plan_metric }, { "core", plan_core } };
 
     memset(ret_plans, 0, DAEMONS_N * sizeof(*ret_plans));
     for (size_t i = 0; i < DAEMONS_N; i++) {

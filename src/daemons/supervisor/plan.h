@@ -5,11 +5,11 @@
  * Which daemons make a host, and with what arguments: the configuration turned
  * into explicit options.
  */
-#define DAEMONS_N 5
+#define DAEMONS_N 6
 #define DAEMON_ARGS_MAX 40
 
 struct daemon_plan {
-    const char *name;                /* "gate", "core", "host", "storage", "net" */
+    const char *name;                /* "gate", "core", "host", "storage", "net", "metric" */
     char *argv[DAEMON_ARGS_MAX + 1]; /* owned, NULL at the end */
     size_t n_args;
 };

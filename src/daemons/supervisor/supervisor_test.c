@@ -15,7 +15,7 @@
 #include "test.h"
 
 /* The supervisor as it is, over daemons that only sleep. */
-static const char *const names[] = { "gate", "core", "host", "storage", "net" };
+static const char *const names[] = { "gate", "core", "host", "storage", "net", "metric" };
 
 struct world {
     struct loop *loop;
