@@ -15,7 +15,7 @@ def verbs(model):
                 out[f'{noun}-{m["name"].lower().replace("_", "-")}'] = ('CALL', c, m)
             elif m['implicit'] in ('create', 'destroy'):
                 out[f'{noun}-{m["name"]}'] = (m['implicit'].upper(), c, m)
-        if 'get_all_records' not in names:
+        if 'get_all_records' not in names or names['get_all_records'].get('state') == 'removed':
             continue
         for kind in 'list', 'param-list', 'param-get', 'param-set', 'param-add', 'param-remove', 'param-clear':
             out[f'{noun}-{kind}'] = (kind.upper().replace('-', '_'), c, None)

@@ -103,6 +103,8 @@ static struct err *flag(struct reader *r, const char *word)
         r->args->help = true;
     else if (strcmp(word, "version") == 0)
         r->args->version = true;
+    else if (strcmp(word, "debug") == 0)
+        return NULL; /* there is nothing more to tell */
     else if (strcmp(word, "socket") == 0)
         return option(r, "socket", false);
     else if (str_cut(str_of(word), '=', &name, &value))

@@ -18,6 +18,7 @@ struct transfer {
     struct web web;
     int fd;
     bool bar, sparse;
+    bool file_failed;    /* nothing that the server could explain */
     int64_t total, done; /* total -1: unknown */
     const char *task, *target;
     char *piece;
@@ -79,11 +80,17 @@ static struct err *outcome(struct transfer *t, struct err *ours)
         return xe_task_wait(t->x, t->task, false, &result);
     web_done(&t->web); /* it is not to wait for more */
     theirs = server_side(t);
-    if (theirs && !err_is(theirs, XE_USAGE)) {
+    if (theirs && !err_is(theirs, XE_USAGE) && !t->file_failed) {
         err_ignore(ours, "the server knows better");
         return theirs;
     }
     return err_first(ours, theirs);
+}
+
+static struct err *file_error(struct transfer *t, const char *what)
+{
+    t->file_failed = true;
+    return usage("cannot %s the file: %s", what, strerror(errno));
 }
 
 static struct err *check_status(const struct transfer *t)
@@ -120,7 +127,7 @@ static struct err *send_file(struct transfer *t)
     TRY(check_status(t));
     while ((n = read(t->fd, t->piece, PIECE)) != 0) {
         if (n < 0)
-            return usage("cannot read the file: %s", strerror(errno));
+            return file_error(t, "read");
         if (t->total >= 0 && n > t->total - t->done)
             n = t->total - t->done; /* it grew meanwhile */
         if (!n)
@@ -129,7 +136,8 @@ static struct err *send_file(struct transfer *t)
         t->done += n;
         show(t);
     }
-    if (t->total >= 0 && t->done < t->total)
+    t->file_failed = t->total >= 0 && t->done < t->total;
+    if (t->file_failed)
         return usage("the file became shorter while it was read");
     link_end_write(t->web.link);
     return NULL;
@@ -172,20 +180,25 @@ static bool all_zero(const char *p, size_t len)
 }
 
 /* Blocks of zeros become holes. */
-static struct err *store(const struct transfer *t, size_t len)
+static struct err *store(struct transfer *t, size_t len)
 {
     for (size_t at = 0; at < len;) {
         size_t n = len - at < ZERO_BLOCK ? len - at : ZERO_BLOCK;
 
         if (!t->sparse) {
             n = len;
-            TRY(fd_write_all(t->fd, t->piece, n));
+            struct err *e = fd_write_all(t->fd, t->piece, n);
+            if (e) {
+                errno = err_errno_get(e);
+                err_ignore(e, "told in our words");
+                return file_error(t, "write");
+            }
         } else if (!all_zero(t->piece + at, n)) {
             for (size_t left = n, from = at; left;) {
                 ssize_t put = pwrite(t->fd, t->piece + from, left, t->done + (off_t)from);
 
                 if (put < 0)
-                    return usage("cannot write the file: %s", strerror(errno));
+                    return file_error(t, "write");
                 left -= (size_t)put;
                 from += (size_t)put;
             }
@@ -210,9 +223,8 @@ static struct err *receive_file(struct transfer *t)
         show(t);
     }
     if (t->sparse && ftruncate(t->fd, t->done) < 0)
-        return usage("cannot write the file: %s", strerror(errno));
-    return fsync(t->fd) < 0 && errno != EINVAL && errno != EROFS ? usage("cannot write the file: %s", strerror(errno))
-                                                                 : NULL;
+        return file_error(t, "write");
+    return fsync(t->fd) < 0 && errno != EINVAL && errno != EROFS ? file_error(t, "write") : NULL;
 }
 
 struct err *transfer_download(struct xe *x, const char *path, const char *const *pairs, size_t n_pairs,
