@@ -1,4 +1,5 @@
 #include "metric/history.h"
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
@@ -112,6 +113,7 @@ void history_update(struct history *h, uint64_t t_us, struct readings *now)
         hint = at + 1;
         while (values.len < rrd_n_sources(h->rrd))
             vec_push(&values, NAN);
+        assert(values.p && at < values.len);
         values.p[at] = kinds[r->kind].ratio ? r->value : r->raw;
     }
     while (values.len < rrd_n_sources(h->rrd))

@@ -58,8 +58,8 @@ struct kind {
     const char *label;          /* what an instance is, for Prometheus; NULL: it has none */
     const char *family;         /* Prometheus' name, after runnymede_<object>_ */
     const char *units, *description;
-    enum rrd_type type;
     double min, max;
+    enum rrd_type type;
     bool standard; /* recorded unless somebody says otherwise */
     bool ratio;    /* growth of one counter over that of another */
 };

@@ -63,7 +63,7 @@ static void add_object(struct selection *s, const struct history *h)
 static bool listed(const char **list, size_t n, const char *uuid)
 {
     for (size_t i = 0; i < n; i++)
-        if (strcmp(list[i], uuid) == 0)
+        if (cstr_eq(list[i], uuid))
             return true;
     return false;
 }
