@@ -1,4 +1,5 @@
 /* <noun>-list and <noun>-param-*. */
+#include <assert.h>
 #include <string.h>
 #include "cli/convert.h"
 #include "cli/verb.h"
@@ -95,11 +96,13 @@ static struct err *set_one(const struct target *t, const char *name, const char 
 
     if (colon) {
         TRY(field_of(t, arena_strndup(t->x->arena, name, (size_t)(colon - name)), &f));
+        assert(f);
         if (!f->field || f->hop)
             return read_only(f);
         return put_key(t, f, colon + 1, text);
     }
     TRY(field_of(t, name, &f));
+    assert(f);
     if (!xe_setter(f, "set"))
         return kind_of(f) == TYPE_MAP && xe_writable(f)
             ? usage("Parameter '%s' is a map: say %s:KEY=VALUE", name, f->name)
@@ -115,11 +118,12 @@ static struct err *param_set(const struct target *t)
     for (size_t i = 0; i < t->x->args.n; i++) { /* names first: a mistake changes nothing */
         struct arg *a = &t->x->args.list[i];
         const char *colon = strchr(a->name, ':');
-        const struct xe_field *f;
+        const struct xe_field *f = NULL;
 
         if (a->used)
             continue;
         TRY(field_of(t, colon ? arena_strndup(t->x->arena, a->name, (size_t)(colon - a->name)) : a->name, &f));
+        assert(f);
         any = true;
     }
     if (!any)
@@ -157,6 +161,7 @@ static struct err *param_get(const struct target *t)
     TRY(arg_need(&t->x->args, "param-name", &name));
     TRY(no_argument_left(t->x));
     TRY(field_of(t, name, &f));
+    assert(f);
     if (!key) {
         say("%s", xe_field_text(t->x, f, t->rec.ref, t->rec.record, true));
         return NULL;
@@ -180,6 +185,7 @@ static struct err *param_add(const struct target *t)
 
     TRY(arg_need(&t->x->args, "param-name", &name));
     TRY(field_of(t, name, &f));
+    assert(f);
     if (kind_of(f) == TYPE_SET && f->field) {
         struct value v;
 
@@ -214,6 +220,7 @@ static struct err *param_remove(const struct target *t)
     TRY(arg_need(&t->x->args, "param-key", &key));
     TRY(no_argument_left(t->x));
     TRY(field_of(t, name, &f));
+    assert(f);
     if (kind_of(f) == TYPE_MAP && f->field) {
         const struct value *map = xe_field_value(t->x, f, t->rec.record);
 
@@ -238,6 +245,7 @@ static struct err *param_clear(const struct target *t)
     TRY(arg_need(&t->x->args, "param-name", &name));
     TRY(no_argument_left(t->x));
     TRY(field_of(t, name, &f));
+    assert(f);
     if (!f->field || f->hop)
         return read_only(f);
     empty = type_empty(f->field->type);

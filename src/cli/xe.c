@@ -212,7 +212,7 @@ static struct err *password_of(struct xe *x, const char **ret)
 struct err *xe_login(struct xe *x)
 {
     const char *password = NULL;
-    struct value params[4], list, session;
+    struct value params[4], list, session = VALUE_NIL;
 
     x->session = "";
     x->web.keep = true;
@@ -346,7 +346,7 @@ struct err *xe_run(struct xe *x, const char *method, const struct value *params,
 {
     const struct msg *m = model_msg_find(method);
     const char *result = "";
-    struct value task;
+    struct value task = VALUE_NIL;
 
     if (!m || !m->async || !xe_wants_bar(x))
         return xe_call(x, method, params, n, ret);
@@ -378,7 +378,7 @@ static bool looks_like_uuid(const char *text)
 
 struct err *xe_find(struct xe *x, const struct model_class *c, const char *text, const char **ret_ref)
 {
-    struct value found;
+    struct value found = VALUE_NIL;
 
     if (!*text || strcmp(text, NULL_REF) == 0 || cstr_starts(text, "OpaqueRef:")) {
         *ret_ref = *text ? text : NULL_REF;
@@ -400,7 +400,7 @@ struct err *xe_find(struct xe *x, const struct model_class *c, const char *text,
 
 static struct err *read_class(struct xe *x, const struct model_class *c)
 {
-    struct value all;
+    struct value all = VALUE_NIL;
 
     TRY(CALL0(x, &all, arena_printf(x->arena, "%s.get_all_records", c->name)));
     for (size_t i = 0; all.kind == V_MAP && i < all.n; i++)

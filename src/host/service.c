@@ -358,8 +358,7 @@ static struct err *on_power(struct ipc_call *c, struct host_power_req *req)
     if (!h->c.power)
         return err_internal("this host process may not %s the machine", req->op);
     log_warn("machine goes down", F("op", req->op));
-    TRY(proc_spawn(
-        &(struct proc_spec){ .argv = cstr_eq(h->c.power, "machine") ? machine : program }, &pid, &pidfd));
+    TRY(proc_spawn(&(struct proc_spec){ .argv = cstr_eq(h->c.power, "machine") ? machine : program }, &pid, &pidfd));
     if (!proc_wait(pidfd, clock_now(ipc_loop(c->peer)) + 10000000, &status) || status != 0)
         return err_internal("%s of the machine ended with %d", req->op, status);
     return NULL;

@@ -118,10 +118,9 @@ static struct err *cells(struct daemon *d)
 static void room(struct daemon *d)
 {
     static const char *const capabilities[] = { "hvm-3.0-x86_32", "hvm-3.0-x86_32p", "hvm-3.0-x86_64" };
-    struct host_room_config c = { .cells = d->cells,
-        .auth = &d->auth_door,
-        .power = d->power,
-        .broker = { d, ask_storage, ask_net, d->boot_dir } };
+    struct host_room_config c = {
+        .cells = d->cells, .auth = &d->auth_door, .power = d->power, .broker = { d, ask_storage, ask_net, d->boot_dir }
+    };
 
     d->inventory_hyper = (struct inventory_hyper){ d->probed.name, d->probed.version, d->probed.accelerator,
         d->probed.detail, d->probed.uefi, d->probed.vcpus_max, capabilities, ARRAY_LEN(capabilities) };

@@ -60,7 +60,9 @@ static const char *escaped(struct arena *a, const char *s)
     for (; *s; s++) {
         if (*s == ',')
             *p++ = ',';
-        *p++ = (unsigned char)*s < 0x20 ? ' ' : *s;
+        *p++ = *s;
+        if ((unsigned char)*s < 0x20)
+            p[-1] = ' ';
     }
     return out;
 }

@@ -273,7 +273,8 @@ static struct err *sim_start(const struct hyper_env *env, const struct vm_plan *
     snprintf(s->uuid, sizeof(s->uuid), "%s", plan->vm);
     snprintf(s->name, sizeof(s->name), "%.60s", plan->name);
     for (char *p = s->name; *p; p++)
-        *p = *p == '\n' ? ' ' : *p;
+        if (*p == '\n')
+            *p = ' ';
     e = apply_wishes(s, plan) ? err_internal("simulated failure of the start") : save(s);
     if (e) {
         free(s);
