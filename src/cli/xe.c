@@ -386,6 +386,8 @@ struct err *xe_find(struct xe *x, const struct model_class *c, const char *text,
     }
     if (looks_like_uuid(text) || !c->name_label) {
         TRY(CALL(x, &found, arena_printf(x->arena, "%s.get_by_uuid", c->name), S(text)));
+        if (found.kind != V_STRING)
+            return usage("the server's answer is no reference");
         *ret_ref = found.s;
         return NULL;
     }
@@ -394,6 +396,8 @@ struct err *xe_find(struct xe *x, const struct model_class *c, const char *text,
         return usage("there is no %s with the uuid or name %s", c->name, text);
     if (found.n > 1)
         return usage("%u objects of class %s have the name %s: give the uuid", found.n, c->name, text);
+    if (found.items[0].kind != V_STRING)
+        return usage("the server's answer is no reference");
     *ret_ref = found.items[0].s;
     return NULL;
 }
@@ -403,7 +407,7 @@ static struct err *read_class(struct xe *x, const struct model_class *c)
     struct value all = VALUE_NIL;
 
     TRY(CALL0(x, &all, arena_printf(x->arena, "%s.get_all_records", c->name)));
-    for (size_t i = 0; all.kind == V_MAP && i < all.n; i++)
+    for (size_t i = 0; all.kind == V_MAP && i < all.n; i++) /* keys are text: the parser saw to it */
         map_put(x->records, all.items[2 * i].s, (void *)(uintptr_t)&all.items[2 * i + 1]);
     return NULL;
 }

@@ -208,7 +208,7 @@ int rig_n_qemus(void)
         if (readlink(path, cwd, sizeof(cwd) - 1) > 0 && !strcmp(cwd, test_tmpdir_path()))
             n++;
     }
-    closedir(proc);
+    CHECK(proc && closedir(proc) == 0);
     return n;
 }
 

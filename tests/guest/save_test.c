@@ -280,6 +280,6 @@ REAL_TEST(killed_qemu_is_told_truly_in_suspend_and_migration)
         CHECK_OK(vm_destroy(rig->host, rig->arena, &(struct vm_destroy_req){ 0 }));
         CHECK_INT(rig_n_qemus(), 0);
         rig_restart_service(rig, "Halted", strcmp(power, "Halted") == 0 ? "gone" : "destroyed");
-        ftruncate(image, 0);
+        CHECK(ftruncate(image, 0) == 0);
     }
 }

@@ -341,8 +341,10 @@ int main(int argc, char **argv)
         e = loop_signal(sv.loop, SIGTERM, on_term, &sv);
     if (!e)
         e = loop_signal(sv.loop, SIGINT, on_term, &sv);
-    if (e)
+    if (e) {
+        config_done(&sv.config);
         return daemon_fail("runnymede-supervisor", e);
+    }
     for (size_t i = 0; i < DAEMONS_N; i++) {
         sv.children[i] = (struct child){ .sv = &sv, .plan = &sv.plans[i] };
         waitq_init(&sv.children[i].died);

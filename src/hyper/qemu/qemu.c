@@ -1,4 +1,5 @@
 #include "hyper/qemu/qemu.h"
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -359,7 +360,7 @@ static struct err *with_last_words(const struct qemu *q, struct err *e)
     buf_init(&b, LOG_MAX);
     err_ignore(file_read(AT_FDCWD, path, &b), "then there are no last words");
     size_t from = b.len > 400 ? b.len - 400 : 0;
-    return b.len ? err_note(e, "QEMU said: %.*s", (int)(b.len - from), b.p + from) : e;
+    return b.p && b.len ? err_note(e, "QEMU said: %.*s", (int)(b.len - from), b.p + from) : e;
 }
 
 void qemu_forget_files(const struct hyper_env *env, const char *prefix)
@@ -429,6 +430,7 @@ static struct err *qemu_start(const struct hyper_env *env, const struct vm_plan 
     struct err *e;
 
     TRY(qemu_begin(env, plan, "", false, &q));
+    assert(q);
     e = qemu_settle(q, plan);
     if (!e && !plan->paused)
         e = qemu_call(q, "cont", NULL, -1, NULL);
