@@ -9,6 +9,7 @@
 #include "core/core.h"
 #include "core/host.h"
 #include "core/ops.h"
+#include "core/suspend.h"
 #include "core/task.h"
 #include "core/vdi.h"
 #include "core/vm.h"
@@ -176,7 +177,8 @@ static const char *state_wanted(const char *op)
     static const struct {
         const char *op, *state;
     } wants[] = { { "start", "Running" }, { "start_on", "Running" }, { "unpause", "Running" }, { "pause", "Paused" },
-        { "clean_shutdown", "Halted" }, { "hard_shutdown", "Halted" }, { "shutdown", "Halted" } };
+        { "clean_shutdown", "Halted" }, { "hard_shutdown", "Halted" }, { "suspend", "Suspended" },
+        { "resume", "Running" }, { "resume_on", "Running" }, { "shutdown", "Halted" } };
 
     for (size_t i = 0; i < ARRAY_LEN(wants); i++)
         if (strcmp(wants[i].op, op) == 0)
@@ -221,19 +223,28 @@ static bool is_busy(struct core *c, const struct row *vm)
     return true;
 }
 
+static bool is_suspended(const struct map *others, const struct row *vm)
+{
+    const char *power = map_get(others, row_str(vm, F_VM_uuid));
+
+    return power && strcmp(power, "Suspended") == 0;
+}
+
 /* The host's word on every guest into the database. */
 static struct err *take_guests(struct core *c)
 {
     AUTO(arena_drop) struct arena *a = arena_new();
     AUTO(map_drop) struct map *alive = map_new();
+    AUTO(map_drop) struct map *others = map_new(); /* uuid -> power state of those without a guest */
     struct host_vm_list_rep rep = { 0 };
     struct ipc_peer *host = NULL;
 
     TRY(core_need_host(c, &host));
     TRY(host_vm_list(host, a, &(struct host_vm_list_req){ 0 }, &rep)); /* waits for what is under way there */
     for (size_t i = 0; i < rep.n_vms; i++)
-        if (strcmp(rep.vms[i].power, "Halted") != 0)
+        if (strcmp(rep.vms[i].power, "Halted") != 0 && strcmp(rep.vms[i].power, "Suspended") != 0)
             map_put(alive, rep.vms[i].vm, &rep.vms[i]);
+    TRY(suspend_truths(c, a, alive, others));
     struct tx *t = tx_begin(c->store);
     for (const struct row *vm = store_first(c->store, C_VM); vm; vm = store_next(vm)) {
         const char *power = row_str(vm, F_VM_power_state);
@@ -243,7 +254,9 @@ static struct err *take_guests(struct core *c)
             continue;
         if (s) {
             adopt(c, t, vm, s);
-        } else if (strcmp(power, "Halted") != 0 && strcmp(power, "Suspended") != 0) {
+        } else if (is_suspended(others, vm)) {
+            vm_set_suspended(c, t, row_ref(vm));
+        } else if (strcmp(power, "Halted") != 0) {
             log_info("guest ended while nobody looked", F("vm", row_str(vm, F_VM_uuid)));
             vm_set_halted(c, t, row_ref(vm));
         }
@@ -277,6 +290,7 @@ struct err *core_catch_up(struct core *c)
         return NULL;
     TRY(take_guests(c));
     refresh_all(c);
+    suspend_tidy(c);
     return NULL;
 }
 
@@ -319,6 +333,7 @@ struct err *core_start(struct core *c, uint64_t deadline_us)
     TRY(recover(c));
     refresh_all(c);
     c->ready = true;
+    suspend_tidy(c);
     waitq_wake_all(&c->started);
     if (c->rebooted)
         autostart(c);

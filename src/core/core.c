@@ -57,6 +57,8 @@ struct core *core_new(struct loop *l, struct store *store, const struct core_con
     vm_register(&c->handlers);
     vm_power_register(&c->handlers);
     vm_clone_register(&c->handlers);
+    vm_suspend_register(&c->handlers);
+    vm_migrate_register(&c->handlers);
     vm_params_register(&c->handlers);
     vbd_register(&c->handlers);
     vif_register(&c->handlers);

@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "core/core.h"
 #include "core/nvram.h"
+#include "core/suspend.h"
 #include "core/vm.h"
 #include "gen/ipc_host.h"
 #include "gen/ipc_vmevents.h"
@@ -26,6 +27,8 @@ void guest_take_state(struct core *c, struct tx *t, const char *vm_ref, const st
 {
     if (strcmp(s->power, "Halted") == 0)
         vm_set_halted(c, t, vm_ref);
+    else if (strcmp(s->power, "Suspended") == 0)
+        vm_set_suspended(c, t, vm_ref);
     else if (strcmp(s->power, "Running") == 0 || strcmp(s->power, "Paused") == 0)
         vm_set_running(c, t, vm_ref, s->power, s->domid);
 }
@@ -41,7 +44,7 @@ struct err *guest_ask(struct core *c, struct arena *a, const char *uuid, struct 
     for (size_t i = 0; i < rep.n_vms; i++)
         if (strcmp(rep.vms[i].vm, uuid) == 0)
             *ret_state = rep.vms[i];
-    return NULL;
+    return strcmp(ret_state->power, "Halted") == 0 ? suspend_truth(c, a, uuid, &ret_state->power) : NULL;
 }
 
 static void told(
@@ -56,6 +59,7 @@ static void told(
         "guest changed", F("vm", s->vm), F("what", what), F("power", s->power), F("error", e ? err_text(e) : NULL));
     err_free(e);
     ops_refresh_vm(c, vm_ref);
+    suspend_tidy(c);
     waitq_wake_all(&c->ops);
 }
 

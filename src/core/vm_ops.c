@@ -292,8 +292,9 @@ struct err *vm_assert_power_state(const struct row *vm, const char *expected)
 
 /* Only what is built is listed. */
 static const char *const listed[] = { "start", "start_on", "provision", "make_into_template", "changing_static_range",
-    "changing_shadow_memory", "changing_dynamic_range", "changing_NVRAM", "unpause", "pause", "clean_shutdown",
-    "clean_reboot", "clone", "copy", "destroy", "hard_reboot", "hard_shutdown", NULL };
+    "changing_shadow_memory", "changing_dynamic_range", "changing_NVRAM", "unpause", "pause", "suspend", "resume",
+    "resume_on", "pool_migrate", "clean_shutdown", "clean_reboot", "clone", "copy", "destroy", "hard_reboot",
+    "hard_shutdown", NULL };
 
 const struct op_class vm_ops = { .cls = C_VM,
     .allowed = F_VM_allowed_operations,

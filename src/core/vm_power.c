@@ -5,6 +5,7 @@
 #include "core/guest.h"
 #include "core/host.h"
 #include "core/implicit.h"
+#include "core/suspend.h"
 #include "core/task.h"
 #include "core/vdi.h"
 #include "core/vm.h"
@@ -99,7 +100,8 @@ struct err *vm_assert_can_boot_here(struct call *c, const char *vm_ref, const ch
     bool dom0 = row_bool(vm, F_VM_is_control_domain);
     if (dom0 && strcmp(row_str(host, F_host_control_domain), vm_ref) != 0)
         return err_operation_not_allowed("A control domain is bound to its host");
-    if (!dom0 && !row_bool(host, F_host_enabled))
+    bool local = strcmp(row_str(vm, F_VM_resident_on), host_ref) == 0; /* migration to where it is */
+    if (!dom0 && !local && !row_bool(host, F_host_enabled))
         return err_host_disabled(host_ref);
     TRY(check_platform(vm, host));
     TRY(check_storage(c, vm));
@@ -318,6 +320,8 @@ static struct err *host_op(struct call *c, const char *vm_ref, const char *op_na
 
     TRY(op_begin(c, &vm_ops, vm_ref, op_name, &op));
     TRY(call_row(c, C_VM, vm_ref, &vm));
+    if (strcmp(row_str(vm, F_VM_power_state), "Suspended") == 0)
+        return suspend_discard(c, vm_ref);
     const char *uuid = arena_strdup(c->arena, row_str(vm, F_VM_uuid));
     struct err *e = ask_host(c, uuid, host_op_name, timeout_ms, &rep);
     if (e)
@@ -415,12 +419,13 @@ static struct err *power_state_reset(struct call *c, const struct VM_power_state
     if (row_bool(vm, F_VM_is_control_domain))
         return err_cannot_reset_control_domain(a->vm);
     TRY(guest_ask(c->core, c->arena, arena_strdup(c->arena, row_str(vm, F_VM_uuid)), &state));
-    if (strcmp(state.power, "Halted") != 0)
+    if (strcmp(state.power, "Halted") != 0 && strcmp(state.power, "Suspended") != 0)
         return err_new("DOMAIN_EXISTS", (const char *[]){ a->vm }, 1);
     struct tx *t = tx_begin(c->core->store);
     vm_set_halted(c->core, t, a->vm);
     TRY(tx_commit(t));
     ops_refresh_vm(c->core, a->vm);
+    suspend_tidy(c->core);
     return NULL;
 }
 

@@ -156,46 +156,6 @@ TEST_FIBER(a_suspended_vm_survives_the_core_and_leaves_no_image)
     house_close(h);
 }
 
-/* A core dies while the host is at it: the next one finds out how it ended. */
-static void call_and_forget(void *arg)
-{
-    struct actor_call {
-        struct house *h;
-        const char *method, *params;
-    } *a = arg;
-
-    house_call(a->h, a->method, a->params);
-}
-
-TEST_FIBER(core_that_dies_in_a_suspend_or_resume_finds_the_truth)
-{
-    struct house house, *h = &house;
-
-    house_open(h, loop);
-    const char *vm = new_vm(h, "sleeper");
-    size_t before = n_vdis(h);
-    house_text(h, "VM.start", P("\"%s\",false,false", vm));
-    for (unsigned i = 0; i < 40; i++) {
-        bool suspended = strcmp(power(h, vm), "Suspended") == 0;
-        struct {
-            struct house *h;
-            const char *method, *params;
-        } call = { h, suspended ? "VM.resume" : "VM.suspend",
-            suspended ? P("\"%s\",false,false", vm) : P("\"%s\"", vm) };
-
-        fiber_start(loop, "call", call_and_forget, &call);
-        fiber_sleep(i * 2500);
-        house_restart_core(h);
-        fiber_sleep(500000);
-        const char *now = power(h, vm);
-        CHECK(strcmp(now, "Running") == 0 || strcmp(now, "Suspended") == 0);
-        CHECK_INT(cells_count(h->cells), strcmp(now, "Running") == 0);
-        CHECK_INT(n_vdis(h), before + (strcmp(now, "Suspended") == 0));
-    }
-    house_text(h, "VM.hard_shutdown", P("\"%s\"", vm));
-    house_close(h);
-}
-
 /* Random calls, random deaths of guests and of the core; what the API says must be what the host says. */
 
 struct random {
