@@ -5,7 +5,6 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import time
 import xml.etree.ElementTree as ET
 from datetime import datetime, timezone
 from pathlib import Path
@@ -209,37 +208,48 @@ def prometheus_scrapes_with_a_readers_credentials(t):
     t.equal(t.bare().handler("GET", "/metrics")[0], 401)
 
 
+def metric_again(t, sig):
+    """Ends the metric process, and waits until another one serves."""
+    pid = t.host.daemon_pids()["metric"]
+    os.kill(pid, sig)
+    t.eventually(lambda: t.host.daemon_pids().get("metric") not in (None, pid), "metric runs again")
+
+
+def value_at(columns, answer, name, at):
+    times = [int(row["t"]) for row in answer["data"]]
+    return columns[name][times.index(at)] if name in columns and at in times else None
+
+
 @case(own_host=True)
-def figures_outlive_a_killed_metric_process_and_a_stopped_host(t):
+def figures_outlive_the_metric_process_and_a_torn_file_begins_anew(t):
     vm = t.running_vm()
     uuid = t.x.VM.get_uuid(vm)
     name = f"AVERAGE:vm:{uuid}:memory"
     until_known(t, [name])
-    pid = t.host.daemon_pids()["metric"]
-    os.kill(pid, signal.SIGTERM)  # it writes its files at the end
-    t.eventually(lambda: t.host.daemon_pids().get("metric") not in (None, pid), "metric runs again")
-    time.sleep(6)
-    _, columns = until_rows(t, name, 2)
-    pid = t.host.daemon_pids()["metric"]
-    os.kill(pid, signal.SIGKILL)
-    t.eventually(lambda: t.host.daemon_pids().get("metric") not in (None, pid), "metric runs again")
+    answer, columns = updates(t)
+    at = next(int(row["t"]) for row, v in zip(answer["data"], columns[name]) if v != "NaN")
+    metric_again(t, signal.SIGTERM)  # it writes its files at the end
+    t.eventually(lambda: newest_after(t, name, at), "rows go on", 40)
+    answer, columns = updates(t)
+    t.equal(value_at(columns, answer, name, at), str(32 * MIB), "the row from before")
+    metric_again(t, signal.SIGKILL)
     files = list((t.host.state / "metric").glob("vm-*"))
     t.equal([f.name for f in files], [f"vm-{uuid}"])
-    files[0].write_bytes(files[0].read_bytes()[:100])  # torn: begun anew, with a warning
-    os.kill(t.host.daemon_pids()["metric"], signal.SIGKILL)
-    t.eventually(lambda: newest(try_updates(t), name) is not None, "figures again", 40)
-    t.check("figures are lost" in t.host.news() or True, "a warning")
+    files[0].write_bytes(files[0].read_bytes()[:100])
+    metric_again(t, signal.SIGKILL)
+    t.eventually(lambda: newest_after(t, name, at), "figures again", 40)
+    t.check("figures are lost and begin anew" in metric_log(t), "the log says so")
+    answer, columns = updates(t)
+    t.equal(value_at(columns, answer, name, at), "NaN", "what the torn file held is gone")
 
 
-def until_rows(t, name, n):
-    def look():
-        answer, columns = updates(t)
-        return (answer, columns) if sum(v != "NaN" for v in columns.get(name, [])) >= n else None
-    return t.eventually(look, f"{n} rows of {name}", 40)
+def metric_log(t):
+    return "".join(f.read_text(errors="replace") for f in Path(t.host.folder).rglob("*metric*.log"))
 
 
-def try_updates(t):
+def newest_after(t, name, at):
     try:
-        return updates(t)[1]
+        answer, columns = updates(t)
     except Exception:  # noqa: BLE001 - being restarted
-        return {}
+        return False
+    return any(int(row["t"]) > at and v != "NaN" for row, v in zip(answer["data"], columns.get(name, [])))
