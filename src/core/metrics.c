@@ -431,12 +431,13 @@ static struct err *on_take(struct ipc_call *call, struct sample_take_req *req, s
 
     if (c->ready && host)
         e = stats_all(host, call->arena, &(struct stats_all_req){ 0 }, &all);
-    ipc_unref(host);
-    if (!c->ready)
-        return err_internal("the core is still starting");
+    if (host)
+        ipc_unref(host);
     rep->vms_known = host && !e;
     if (e)
         err_ignore(e, "a gap in the figures of VMs");
+    if (!c->ready)
+        return err_internal("the core is still starting");
     note_memory(c, req->memory_total, req->memory_free);
     fill_host(c, call->arena, rep);
     fill_vms(c, call->arena, &all, rep);
