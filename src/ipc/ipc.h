@@ -54,7 +54,7 @@ static inline UNUSED void ipc_peer_drop(struct ipc_peer **p)
 
 /* For those who keep a peer across a wait without owning it. A closed peer may still be asked. */
 struct ipc_peer *ipc_ref(struct ipc_peer *p);
-void ipc_unref(struct ipc_peer *p);
+void ipc_unref(struct ipc_peer *p); /* NULL is fine */
 
 bool ipc_is_open(const struct ipc_peer *p);
 struct loop *ipc_loop(const struct ipc_peer *p);

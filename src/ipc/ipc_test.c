@@ -580,3 +580,8 @@ TEST(other_descriptors_are_no_connection)
     CHECK(!p);
     CHECK_INT(open_fds(), before);
 }
+
+TEST(giving_up_no_peer_is_fine)
+{
+    ipc_unref(NULL);
+}

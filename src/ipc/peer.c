@@ -78,7 +78,7 @@ struct ipc_peer *ipc_ref(struct ipc_peer *p)
 
 void ipc_unref(struct ipc_peer *p)
 {
-    if (--p->refs)
+    if (!p || --p->refs)
         return;
     assert(!p->open);
     vec_done(&p->services);
