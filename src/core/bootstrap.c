@@ -280,8 +280,10 @@ static void refresh_all(struct core *c)
 
 void core_attach_again(struct core *c)
 {
-    if (c->ready)
-        pbd_attach_again(c);
+    if (!c->ready)
+        return;
+    pbd_attach_again(c);
+    suspend_tidy(c);
 }
 
 struct err *core_catch_up(struct core *c)

@@ -50,16 +50,25 @@ struct err *guest_ask(struct core *c, struct arena *a, const char *uuid, struct 
 static void told(
     struct core *c, struct arena *a, const char *vm_ref, const struct vm_state *s, const char *what, struct str nvram)
 {
-    struct tx *t = tx_begin(c->store);
+    struct vm_state is = *s;
+    struct err *lost = strcmp(s->power, "Halted") == 0 ? suspend_truth(c, a, arena_strdup(a, s->vm), &is.power) : NULL;
+    const struct row *vm = store_find_of(c->store, C_VM, vm_ref);
 
+    if (lost) /* asked again when the host comes back */
+        err_ignore(lost, "then it is as was told");
+    if (!vm || row_get(vm, F_VM_current_operations)->n) { /* begun while we asked: its end looks again */
+        free(vm ? map_put(c->missed, row_str(vm, F_VM_uuid), mem_strdup("unknown")) : NULL);
+        return;
+    }
+    struct tx *t = tx_begin(c->store);
     guest_put_nvram(c, t, a, vm_ref, nvram);
-    guest_take_state(c, t, vm_ref, s);
+    guest_take_state(c, t, vm_ref, &is);
     struct err *e = tx_commit(t);
     log_info(
-        "guest changed", F("vm", s->vm), F("what", what), F("power", s->power), F("error", e ? err_text(e) : NULL));
+        "guest changed", F("vm", s->vm), F("what", what), F("power", is.power), F("error", e ? err_text(e) : NULL));
     err_free(e);
     ops_refresh_vm(c, vm_ref);
-    suspend_tidy(c);
+    suspend_tidy_after(c, vm_ref);
     waitq_wake_all(&c->ops);
 }
 

@@ -23,6 +23,7 @@ struct err *suspend_truths(struct core *c, struct arena *a, const struct map *al
 
 /* Removes images of VMs that are not Suspended (any more), later and in a fiber of its own. */
 void suspend_tidy(struct core *c);
+void suspend_tidy_after(struct core *c, const char *vm_ref); /* likewise, if this VM has one */
 
 /* In the VM's operation: halts a Suspended VM, whose image goes. [waits] */
 struct err *suspend_discard(struct call *c, const char *vm_ref) MUST_CHECK;

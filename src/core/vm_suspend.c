@@ -13,6 +13,10 @@
 
 #define IMAGE_OVERHEAD (128LL << 20) /* devices, video memory, and what marks each page */
 #define PROGRESS_US 1000000
+#define MARK "runnymede:image-of" /* in VDI.other_config: uuid of the VM */
+#define NAME "Suspend image of "  /* VDI.name_label, on the medium too; with the uuid */
+#define TIDY_TRIES 10
+#define TIDY_PAUSE_US 1000000
 
 static bool is_state(const struct row *vm, const char *power)
 {
@@ -121,9 +125,52 @@ static bool is_useless(const struct row *vm)
         !ref_is_null(row_str(vm, F_VM_suspend_VDI)) && !row_get(vm, F_VM_current_operations)->n;
 }
 
-static void tidy(void *arg)
+/*
+ * One that was made, but its VM never heard of it, or has left it. Clients may
+ * make such disks too, so ours have a mark; one that a scan found (we died
+ * before it was in the database) has our name for it, with a VM that we know.
+ */
+static bool is_orphan(struct core *c, const struct row *vdi)
 {
-    struct core *c = arg;
+    const char *mark = row_map_str(vdi, F_VDI_other_config, MARK), *name = row_str(vdi, F_VDI_name_label);
+    const char *uuid = *mark ? mark : cstr_starts(name, NAME) ? name + strlen(NAME) : "";
+    const struct row *of = *uuid ? store_by_uuid(c->store, C_VM, uuid) : NULL;
+
+    if (strcmp(row_str(vdi, F_VDI_type), "suspend") != 0 || !*uuid || (!*mark && !of))
+        return false;
+    if (of && (row_get(of, F_VM_current_operations)->n || is_state(of, "Suspended")))
+        return false;
+    for (const struct row *vm = store_first(c->store, C_VM); vm; vm = store_next(vm))
+        if (strcmp(row_str(vm, F_VM_suspend_VDI), row_ref(vdi)) == 0)
+            return false;
+    return true;
+}
+
+static bool any_useless(struct core *c)
+{
+    for (const struct row *vm = store_first(c->store, C_VM); vm; vm = store_next(vm))
+        if (is_useless(vm))
+            return true;
+    for (const struct row *vdi = store_first(c->store, C_VDI); vdi; vdi = store_next(vdi))
+        if (is_orphan(c, vdi))
+            return true;
+    return false;
+}
+
+static void drop_orphans(struct call *c)
+{
+    VEC(const char *) vdis = { 0 };
+
+    for (const struct row *vdi = store_first(c->core->store, C_VDI); vdi; vdi = store_next(vdi))
+        if (is_orphan(c->core, vdi))
+            vec_push(&vdis, arena_strdup(c->arena, row_ref(vdi)));
+    for (size_t i = 0; i < vdis.len; i++)
+        log_err(LOG_WARN_, "image of no VM stays behind until the next start", vdi_remove(c, vdis.p[i]));
+    vec_done(&vdis);
+}
+
+static void tidy_once(struct core *c)
+{
     AUTO(arena_drop) struct arena *a = arena_new();
     struct call call = { .core = c,
         .arena = a,
@@ -141,15 +188,33 @@ static void tidy(void *arg)
             suspend_drop_image(&call, vms.p[i]);
     }
     vec_done(&vms);
+    drop_orphans(&call);
+}
+
+/* Whoever held the disk, or the storage service, may need a moment to end or to come back. */
+static void tidy(void *arg)
+{
+    struct core *c = arg;
+
+    for (int i = 0; i < TIDY_TRIES && any_useless(c); i++) {
+        if (i)
+            fiber_sleep(TIDY_PAUSE_US);
+        tidy_once(c);
+    }
+}
+
+void suspend_tidy_after(struct core *c, const char *vm_ref)
+{
+    const struct row *vm = store_find_of(c->store, C_VM, vm_ref);
+
+    if (vm && is_useless(vm))
+        suspend_tidy(c);
 }
 
 void suspend_tidy(struct core *c)
 {
-    for (const struct row *vm = store_first(c->store, C_VM); vm; vm = store_next(vm))
-        if (is_useless(vm)) {
-            fiber_start(c->loop, "tidy", tidy, c);
-            return;
-        }
+    if (any_useless(c))
+        fiber_start(c->loop, "tidy", tidy, c);
 }
 
 struct err *suspend_discard(struct call *c, const char *vm_ref)
@@ -244,17 +309,20 @@ static struct err *choose_sr(struct call *c, const struct row *vm, const char **
 static struct err *make_image(struct call *c, const char *vm_ref, const char *sr)
 {
     struct value raw[] = { value_str("type"), value_str("raw") };
-    struct value config = value_map(raw, 1);
+    struct value config = value_map(raw, 1), mark[2] = { value_str(MARK) };
     const struct row *vm = NULL;
     const char *vdi = NULL;
 
     TRY(call_row(c, C_VM, vm_ref, &vm));
+    mark[1] = value_str(arena_strdup(c->arena, row_str(vm, F_VM_uuid)));
+    struct value other_config = value_map(mark, 1);
     int64_t memory = row_int(vm, F_VM_memory_dynamic_max);
     struct vdi_spec spec = { .sr = sr,
-        .name_label = "Suspend image",
+        .name_label = arena_printf(c->arena, NAME "%s", row_str(vm, F_VM_uuid)),
         .name_description = arena_printf(c->arena, "Memory of %s", row_str(vm, F_VM_name_label)),
         .virtual_size = memory + memory / 64 + IMAGE_OVERHEAD,
         .type = "suspend",
+        .other_config = &other_config,
         .sm_config = &config };
     TRY(vdi_make(c, &spec, &vdi));
     struct err *e = core_set(c->core, vm_ref, F_VM_suspend_VDI, value_str(vdi));

@@ -36,7 +36,7 @@ static struct err *process_launch(void *ctx, struct cell *cell, struct ipc_peer 
         .fds = fds,
         .n_fds = 2,
         .cwd = cell->dir,
-        .die_with_parent = SIGTERM,
+        .die_with_parent = SIGKILL,
         .in_child = wall_enter,
         .arg = &wall };
     TRY(proc_spawn(&spec, &pid, &pidfd));

@@ -38,6 +38,8 @@ static struct err *find_truth(struct ipc_call *c, struct cell *cell, int image)
     struct vm_attach_rep rep;
 
     fiber_interrupt_clear();
+    while (cell->peer && !ipc_is_open(cell->peer)) /* its end is told to the cell too, in a moment */
+        fiber_yield();
     TRY(cell_peer(cell, &peer));
     if (cell->gone)
         return NULL;

@@ -13,10 +13,13 @@
  * it holds the descriptors of this VM's disks and taps, runs under this VM's
  * user without capabilities, and may execute programs (it starts QEMU).
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
+#include "base/fd.h"
 #include "base/fiber.h"
 #include "base/log.h"
 #include "base/loop.h"
@@ -26,6 +29,9 @@
 #include "hyper/qemu/qemu.h"
 #include "ipc/ipc.h"
 #include "vm/service.h"
+
+#define LOCK_TRIES 500
+#define LOCK_PAUSE_US 10000
 
 struct args {
     const char *dir;
@@ -67,6 +73,25 @@ static bool args_parse(int argc, char **argv, struct args *ret)
     return true;
 }
 
+/*
+ * One of us per folder: what a killed host's vm process was still doing must be
+ * over before its successor looks at what it left. The lock ends with us.
+ */
+static struct err *take_folder(const char *dir)
+{
+    AUTO(fd_drop) int at = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = at < 0 ? -1 : openat(at, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600); /* kept open */
+
+    if (fd < 0)
+        return err_errno(errno, "open the lock of the VM's folder");
+    for (int i = 0; flock(fd, LOCK_EX | LOCK_NB) < 0; i++) {
+        if (errno != EWOULDBLOCK || i == LOCK_TRIES)
+            return err_errno(errno, "lock the VM's folder");
+        usleep(LOCK_PAUSE_US);
+    }
+    return NULL;
+}
+
 static void on_peer_gone(void *ctx, struct ipc_peer *p UNUSED)
 {
     loop_stop(ctx);
@@ -80,6 +105,7 @@ static struct err *serve(const struct args *a, struct loop *l)
     struct sandbox box = { .no_network = true };
     const char *missing = NULL;
 
+    TRY(take_folder(a->dir));
     TRY(sandbox_enter(&box, &missing));
     TRY(ipc_peer_new(l, a->peer_fd, &peer));
     TRY(vm_service_new(l, a->ops, &env, &s));
