@@ -342,6 +342,7 @@ int main(int argc, char **argv)
     if (!e)
         e = loop_signal(sv.loop, SIGINT, on_term, &sv);
     if (e) {
+        loop_free(sv.loop);
         config_done(&sv.config);
         return daemon_fail("runnymede-supervisor", e);
     }
