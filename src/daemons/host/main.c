@@ -189,6 +189,20 @@ static void begin(void *arg)
     daemon_ready();
 }
 
+/*
+ * Guests' uids: a range for each run folder, the same after a restart. What is
+ * left of a cell is found by its uid, so two hosts on one machine that shared a
+ * range would end each other's guests.
+ */
+static uid_t uid_range(const char *run)
+{
+    uint32_t h = 2166136261U; /* FNV-1a */
+
+    for (; *run; run++)
+        h = (h ^ (unsigned char)*run) * 16777619U;
+    return 1000000 + h % 1024 * 65536;
+}
+
 static bool arguments(struct daemon *d, int argc, char **argv)
 {
     static const struct option options[] = { { "run", required_argument, NULL, 'r' },
@@ -224,14 +238,14 @@ static bool arguments(struct daemon *d, int argc, char **argv)
             return false;
     }
     d->ops = cstr_eq(d->hyper, "qemu") ? &hyper_qemu : cstr_eq(d->hyper, "sim") ? &hyper_sim : NULL;
+    if (!d->uid_base)
+        d->uid_base = uid_range(d->run);
     return d->ops && d->run[0] == '/' && d->state[0] == '/';
 }
 
 int main(int argc, char **argv)
 {
-    static struct daemon d = {
-        .run = "/run/runnymede", .state = "/var/lib/runnymede", .hyper = "qemu", .auth = "pam", .uid_base = 1000000
-    };
+    static struct daemon d = { .run = "/run/runnymede", .state = "/var/lib/runnymede", .hyper = "qemu", .auth = "pam" };
     struct err *e;
 
     if (!arguments(&d, argc, argv)) {
