@@ -115,7 +115,7 @@ struct drive {
 
 static struct err *vbd_make(struct xe *x, const struct drive *d, const char **ret_ref)
 {
-    bool empty = strcmp(d->vdi, NULL_REF) == 0;
+    bool empty = strcmp(d->vdi, REF_NULL) == 0;
     struct value pairs[] = { S("VM"), S(d->vm), S("VDI"), S(d->vdi), S("userdevice"), S(d->device), S("bootable"),
         B(d->bootable), S("mode"), S(d->mode), S("type"), S(d->type), S("unpluggable"), B(d->unpluggable), S("empty"),
         B(empty), S("other_config"), value_map(NULL, 0), S("qos_algorithm_type"), S(""), S("qos_algorithm_params"),
@@ -129,7 +129,7 @@ static struct err *vbd_make(struct xe *x, const struct drive *d, const char **re
 
 static struct err *vbd_create(struct xe *x)
 {
-    struct drive d = { .vdi = NULL_REF, .mode = "RW", .type = "Disk" };
+    struct drive d = { .vdi = REF_NULL, .mode = "RW", .type = "Disk" };
     const char *text, *ref;
 
     TRY(need_ref(x, "vm-uuid", C_VM, &d.vm));
@@ -172,7 +172,7 @@ static struct err *default_sr(struct xe *x, const char **ret)
     TRY(CALL0(x, &pool, "pool.get_all"));
     TRY(xe_field(x, C_pool, pool.items[0].s, "default_SR", &sr));
     *ret = sr.s;
-    return strcmp(sr.s, NULL_REF) == 0 ? usage("the pool has no default SR: give sr-uuid=") : NULL;
+    return strcmp(sr.s, REF_NULL) == 0 ? usage("the pool has no default SR: give sr-uuid=") : NULL;
 }
 
 static struct err *vm_disk_add(struct xe *x)

@@ -119,7 +119,7 @@ static struct err *message_create(struct xe *x)
     if (!uuid)
         return usage("name one of vm-uuid, host-uuid, sr-uuid, pool-uuid");
     TRY(CALL(x, &message, "message.create", S(name), N(priority), S(class), S(uuid), S(body)));
-    if (!message.n || strcmp(message.s, NULL_REF) == 0)
+    if (!message.n || strcmp(message.s, REF_NULL) == 0)
         return NULL;
     struct value found;
     struct err *e = xe_record(x, C_message, message.s, &found);

@@ -271,7 +271,7 @@ static struct err *target_find(struct target *t)
         struct value all;
 
         TRY(CALL0(x, &all, "pool.get_all"));
-        t->rec.ref = all.n ? all.items[0].s : NULL_REF;
+        t->rec.ref = all.n ? all.items[0].s : REF_NULL;
     } else if (!text) {
         return usage("Required parameter not found: uuid");
     } else {

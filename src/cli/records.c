@@ -251,7 +251,7 @@ static struct err *pick_named(struct xe *x, const struct noun *noun, const char 
 
     TRY(no_argument_left(x));
     TRY(xe_find(x, noun->class, text, &r->ref));
-    if (strcmp(r->ref, NULL_REF) == 0)
+    if (strcmp(r->ref, REF_NULL) == 0)
         return usage("no %s is named", noun->name);
     TRY(xe_record(x, noun->class, r->ref, record));
     r->record = record;

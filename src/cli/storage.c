@@ -61,7 +61,7 @@ static struct err *name_it(struct xe *x, const char *vdi)
 
 static struct err *vdi_copy(struct xe *x)
 {
-    const char *vdi = NULL, *sr = NULL_REF, *text;
+    const char *vdi = NULL, *sr = REF_NULL, *text;
     struct value made;
 
     TRY(need_ref(x, "uuid", C_VDI, &vdi));

@@ -240,7 +240,7 @@ struct err *need_ref(struct xe *x, const char *arg, const struct model_class *c,
 
     TRY(arg_need(&x->args, arg, &text));
     TRY(xe_find(x, c, text, &ref));
-    if (strcmp(ref, NULL_REF) == 0)
+    if (strcmp(ref, REF_NULL) == 0)
         return usage("Failed to parse parameter '%s': it names nothing", arg);
     *ret_ref = ref;
     return NULL;

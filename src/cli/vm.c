@@ -196,7 +196,7 @@ static struct err *wanted_sr(struct xe *x, const char **ret)
 {
     const char *text = arg_any(&x->args, "sr-uuid,sr-name-label");
 
-    *ret = NULL_REF;
+    *ret = REF_NULL;
     return text ? xe_find(x, C_SR, text, ret) : NULL;
 }
 
@@ -240,11 +240,11 @@ static struct err *place_disks(struct xe *x, const char *vm, const char *sr)
     xml = value_map_str(&other, "disks");
     if (!*xml)
         return NULL;
-    if (strcmp(sr, NULL_REF) == 0) {
+    if (strcmp(sr, REF_NULL) == 0) {
         TRY(CALL0(x, &pool, "pool.get_all"));
         TRY(xe_field(x, C_pool, pool.items[0].s, "default_SR", &dflt));
         sr = dflt.s;
-        if (strcmp(sr, NULL_REF) == 0)
+        if (strcmp(sr, REF_NULL) == 0)
             return usage("the template has disks, but there is no sr-uuid= and the pool has no default SR");
     }
     TRY(xe_field(x, C_SR, sr, "uuid", &uuid));
@@ -286,7 +286,7 @@ static struct err *vm_install(struct xe *x)
     TRY(find_template(x, &template));
     TRY(wanted_sr(x, &sr));
     TRY(xe_field(x, C_VM, template, "other_config", &other));
-    if (strcmp(sr, NULL_REF) != 0 && !value_map_get(&other, "default_template"))
+    if (strcmp(sr, REF_NULL) != 0 && !value_map_get(&other, "default_template"))
         TRY(RUN(x, &made, "VM.copy", S(template), S(name), S(sr)));
     else
         TRY(RUN(x, &made, "VM.clone", S(template), S(name)));

@@ -380,8 +380,8 @@ struct err *xe_find(struct xe *x, const struct model_class *c, const char *text,
 {
     struct value found = VALUE_NIL;
 
-    if (!*text || strcmp(text, NULL_REF) == 0 || cstr_starts(text, "OpaqueRef:")) {
-        *ret_ref = *text ? text : NULL_REF;
+    if (!*text || strcmp(text, REF_NULL) == 0 || cstr_starts(text, "OpaqueRef:")) {
+        *ret_ref = *text ? text : REF_NULL;
         return NULL;
     }
     if (looks_like_uuid(text) || !c->name_label) {
@@ -417,7 +417,7 @@ const struct value *xe_known(struct xe *x, const struct model_class *c, const ch
     const struct value *known = map_get(x->records, ref);
     struct value *record;
 
-    if (known || !*ref || strcmp(ref, NULL_REF) == 0 || x->singles[c->id] > SINGLES_MAX)
+    if (known || !*ref || strcmp(ref, REF_NULL) == 0 || x->singles[c->id] > SINGLES_MAX)
         return known;
     if (++x->singles[c->id] > SINGLES_MAX && c->get_all) {
         err_ignore(read_class(x, c), "what cannot be read is shown as not there");

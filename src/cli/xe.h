@@ -24,8 +24,6 @@ struct xe {
     unsigned singles[CLASS_COUNT]; /* records read one by one; too many, and the whole class is read */
 };
 
-#define NULL_REF "OpaqueRef:NULL"
-
 struct err *xe_login(struct xe *x) MUST_CHECK;
 void xe_logout(struct xe *x);
 

@@ -75,7 +75,6 @@ struct err *call_row(
 const struct row *core_host_row(const struct core *c);
 const struct row *core_pool_row(const struct core *c);
 bool ref_is_null(const char *ref);
-#define REF_NULL "OpaqueRef:NULL"
 const char *now_text(const struct core *c, struct arena *a); /* dateTime of the wall clock */
 
 /* One field of one object, committed (persistent fields are then durable). [waits] */

@@ -64,6 +64,7 @@ static struct value software_version(struct core *c, struct arena *a, const stru
     put(p, "product_brand", "Runnymede");
     put(p, "build_number", version);
     put(p, "hostname", value_map_str(info, "hostname"));
+    put(p, "date", RUNNYMEDE_DATE);
     put(p, "xapi", arena_printf(a, "%d.%d", MODEL_API_MAJOR, MODEL_API_MINOR));
     put(p, "xapi_build", version);
     put(p, "xen", value_map_str(info, "hypervisor_version"));

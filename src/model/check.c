@@ -4,8 +4,6 @@
 #include "gen/errors.h"
 #include "model/model.h"
 
-#define REF_NULL "OpaqueRef:NULL"
-
 struct value type_empty(const struct type *t)
 {
     switch (t->kind) {

@@ -13,6 +13,8 @@
  * constant.
  */
 
+#define REF_NULL "OpaqueRef:NULL" /* the reference to nothing */
+
 enum type_kind {
     TYPE_VOID,
     TYPE_STRING,

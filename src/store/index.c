@@ -8,7 +8,7 @@
 
 static bool is_null_ref(const char *ref)
 {
-    return cstr_empty(ref) || cstr_eq(ref, NULL_REF);
+    return cstr_empty(ref) || cstr_eq(ref, REF_NULL);
 }
 
 static struct row *target_of(const struct store *s, const struct field *f, const char *ref)

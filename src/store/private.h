@@ -16,7 +16,6 @@
 #define GEN_SLACK 4096                  /* left for roll-backs when a back end refuses to reserve more */
 #define LOST_MAX 1024
 #define BLOB_MAX (16u << 20)
-#define NULL_REF "OpaqueRef:NULL"
 
 /* Everything of one class. */
 struct shelf {

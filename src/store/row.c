@@ -19,40 +19,9 @@ bool field_is_durable(const struct field *f)
     return f->persist && f->class->kept && !is_derived(f);
 }
 
-static struct value empty_of(const struct type *t)
-{
-    switch (t->kind) {
-    case TYPE_INT:
-        return value_int(0);
-    case TYPE_FLOAT:
-        return value_float(0);
-    case TYPE_BOOL:
-        return value_bool(false);
-    case TYPE_DATETIME:
-        return value_datetime(DATETIME_EPOCH);
-    case TYPE_ENUM:
-        return value_str(t->en && t->en->n_values ? t->en->values[0] : "");
-    case TYPE_REF:
-        return value_str(NULL_REF);
-    case TYPE_SET:
-        return value_set(NULL, 0);
-    case TYPE_MAP:
-    case TYPE_RECORD:
-        return value_map(NULL, 0);
-    case TYPE_STRING:
-    case TYPE_SECRET:
-        return value_str("");
-    case TYPE_VOID:
-    case TYPE_OPTION:
-    case TYPE_EVENT_BATCH:
-        break;
-    }
-    return VALUE_NIL;
-}
-
 struct value field_default(const struct field *f)
 {
-    return f->dflt ? *f->dflt : empty_of(f->type);
+    return f->dflt ? *f->dflt : type_empty(f->type);
 }
 
 static bool kind_fits(const struct type *t, uint8_t kind)

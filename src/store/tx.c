@@ -140,7 +140,7 @@ static struct value without_destroyed(struct tx *t, struct arena *a, const struc
         if (o->kind != OP_DESTROY)
             continue;
         if (v.kind == V_STRING && cstr_eq(v.s, o->ref))
-            v = value_str(NULL_REF);
+            v = value_str(REF_NULL);
         else if (v.kind == V_SET && value_set_has(&v, o->ref))
             v = value_set_without(a, &v, o->ref);
     }
@@ -273,7 +273,7 @@ static struct err *release_related(struct apply *a, struct row *r)
 
         while (f->relation == REL_DERIVED && r->slots[i].related.len) {
             struct row *from = r->slots[i].related.p[r->slots[i].related.len - 1];
-            struct value v = value_str(NULL_REF);
+            struct value v = value_str(REF_NULL);
 
             if (f->other->relation == REL_MANY) {
                 arena = arena ? arena : arena_new();
