@@ -108,10 +108,14 @@ struct err *qemu_layout(struct hyper_guest *g, struct arena *a, struct vm_plan *
 
 /* ---- a migration's course ---- */
 
-static struct err *capability(struct qemu *q, const char *name)
+/* All that we ever set: they last as long as QEMU does, and a file has no return path, whatever came by before. */
+static struct err *capabilities(struct qemu *q, bool return_path, bool late_activate)
 {
     return qemu_call(q, "migrate-set-capabilities",
-        json_pack("{s:[{s:s, s:b}]}", "capabilities", "capability", name, "state", true), -1, NULL);
+        json_pack("{s:[{s:s, s:b}, {s:s, s:b}, {s:s, s:b}]}", "capabilities", "capability", "events", "state", true,
+            "capability", "return-path", "state", return_path, "capability", "late-block-activate", "state",
+            late_activate),
+        -1, NULL);
 }
 
 static struct err *hand_over(struct qemu *q, const char *name, int fd)
@@ -211,7 +215,7 @@ static struct err *parameters(struct qemu *q)
 
 static struct err *write_out(struct qemu *q, int fd)
 {
-    TRY(capability(q, "events"));
+    TRY(capabilities(q, false, false));
     TRY(parameters(q));
     TRY(hand_over(q, "image", fd));
     TRY(begin(q, "migrate", "image"));
@@ -242,7 +246,7 @@ struct err *qemu_save(struct hyper_guest *g, int fd)
 static struct err *read_in(struct qemu *q, const struct vm_plan *plan, int fd)
 {
     TRY(qemu_settle(q, plan));
-    TRY(capability(q, "events"));
+    TRY(capabilities(q, false, false));
     TRY(hand_over(q, "image", fd));
     TRY(begin(q, "migrate-incoming", "image"));
     return await(q);
@@ -307,13 +311,10 @@ static struct err *flow(struct qemu *q, struct qemu *next, const struct vm_plan 
     TRY(socket_pair(pair));
     ours = pair[0];
     theirs = pair[1];
-    TRY(capability(next, "events"));
-    TRY(capability(next, "return-path")); /* without it the source cannot know whether the last step arrived */
-    TRY(capability(next, "late-block-activate"));
+    TRY(capabilities(next, true, true)); /* without a return path the source cannot know whether the end arrived */
     TRY(hand_over(next, "source", theirs));
     TRY(begin(next, "migrate-incoming", "source"));
-    TRY(capability(q, "events"));
-    TRY(capability(q, "return-path"));
+    TRY(capabilities(q, true, false));
     TRY(parameters(q));
     TRY(hand_over(q, "destination", ours));
     TRY(begin(q, "migrate", "destination"));

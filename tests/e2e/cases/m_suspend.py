@@ -216,6 +216,11 @@ def a_vm_migrates_to_its_own_host(t):
         if t.qemu:
             after = set(t.host.guests())
             t.check(len(after) == len(before) and after != before, "another QEMU runs it")
+    x.VM.suspend(vm)
+    x.VM.resume(vm, False, False)
+    x.VM.pool_migrate(vm, host, {})
+    t.equal(t.power(vm), "Running", "moved, suspended, resumed and moved again")
+    t.guest_is_up(vm)
     t.check(any(m["name"] == "VM_MIGRATED" for m in x.message.get_all_records().values()), "an alert tells")
     other = t.vm()
     t.fails("VM_BAD_POWER_STATE", x.VM.pool_migrate, other, host, {})
