@@ -5,7 +5,9 @@
 #include "base/str.h"
 #include "base/uuid.h"
 #include "base/fiber.h"
+#include "base/log.h"
 #include "gen/errors.h"
+#include "storage/attached.h"
 #include "storage/job.h"
 
 #define SRS_MAX 1024
@@ -142,36 +144,50 @@ static void remove_sr(struct storage_service *s, const char *uuid)
     sr_unref(map_remove(s->srs, uuid));
 }
 
-static struct err *on_sr_attach(struct ipc_call *c, struct storage_sr_attach_req *req)
+static void remember(struct storage_service *s)
 {
-    struct storage_service *s = c->ctx;
+    struct err *e = attached_write(s->state_fd, s->srs);
+
+    if (e)
+        log_err(LOG_WARN_, "a restart of this process will not know its SRs until the core tells it", e);
+}
+
+static struct err *attach(struct storage_service *s, const char *uuid, const char *type, const struct value *config)
+{
     AUTO(sr_unref_drop) struct sr *sr = mem_new(struct sr);
     const struct sr_driver *d = NULL;
 
     sr->refs = 1;
     buf_init(&sr->config, CONFIG_MAX);
-    TRY(uuid_check(req->sr));
-    TRY(find_driver(s, req->type, &d));
+    TRY(uuid_check(uuid));
+    TRY(find_driver(s, type, &d));
     sr->driver = d;
-    sr->uuid = mem_strdup(req->sr);
-    value_encode(&sr->config, &req->config);
+    sr->uuid = mem_strdup(uuid);
+    value_encode(&sr->config, config);
     if (sr->config.overflow)
         return sr_failure(SR_BAD_TARGET, "The device configuration is too long");
-    struct sr *old = map_get(s->srs, req->sr);
+    struct sr *old = map_get(s->srs, uuid);
     if (old && same_config(old, d, &sr->config))
         return NULL;
     if (!old && map_len(s->srs) >= SRS_MAX)
         return sr_failure(SR_UNAVAILABLE, "More than %d SRs", SRS_MAX);
-    TRY(d->attach(req->sr, &req->config, s->state_fd, &sr->state));
-    remove_sr(s, req->sr); /* another configuration, or a twin of this call */
-    map_put(s->srs, req->sr, sr);
+    TRY(d->attach(uuid, config, s->state_fd, &sr->state));
+    remove_sr(s, uuid); /* another configuration, or a twin of this call */
+    map_put(s->srs, uuid, sr);
     sr = NULL;
+    remember(s);
     return NULL;
+}
+
+static struct err *on_sr_attach(struct ipc_call *c, struct storage_sr_attach_req *req)
+{
+    return attach(c->ctx, req->sr, req->type, &req->config);
 }
 
 static struct err *on_sr_detach(struct ipc_call *c, struct storage_sr_detach_req *req)
 {
     remove_sr(c->ctx, req->sr);
+    remember(c->ctx);
     return NULL;
 }
 
@@ -183,6 +199,7 @@ static struct err *on_sr_destroy(struct ipc_call *c, struct storage_sr_destroy_r
     NEED(sr, destroy);
     TRY(sr->driver->destroy(sr->state));
     remove_sr(c->ctx, req->sr);
+    remember(c->ctx);
     return NULL;
 }
 
@@ -358,6 +375,20 @@ struct storage_service *storage_service_new(struct loop *l, const struct sr_driv
     s->srs = map_new();
     s->jobs = jobs_new(l, state_fd);
     return s;
+}
+
+void storage_service_restore(struct storage_service *s)
+{
+    AUTO(arena_drop) struct arena *a = arena_new();
+    struct value all = attached_read(s->state_fd, a);
+
+    for (size_t i = 0; i < all.n; i++) {
+        const struct value *one = &all.items[2 * i + 1], *config = value_map_get(one, "config");
+        struct err *e = config ? attach(s, all.items[2 * i].s, value_map_str(one, "type"), config) : NULL;
+
+        if (e)
+            log_err(LOG_WARN_, "an SR that was attached is not to be had; its users are told", e);
+    }
 }
 
 void storage_service_free(struct storage_service *s)

@@ -35,6 +35,7 @@ struct world {
 static void up(struct world *w)
 {
     w->service = storage_service_new(w->loop, drivers, w->state_fd);
+    storage_service_restore(w->service);
     ipc_pair(w->loop, &w->server, &w->p);
     storage_mount(w->server, w->service);
 }
@@ -264,6 +265,30 @@ TEST_FIBER(a_folder_that_was_not_mounted_is_not_taken_for_an_empty_one)
     CHECK_OK(storage_sr_detach(w.p, w.a, &(struct storage_sr_detach_req){ .sr = SR }));
     CHECK_INT(unlink(arena_printf(w.a, "%s/.runnymede-sr", w.location)), 0);
     CHECK_ERR(attach(&w, SR, "dir"), "SR_BACKEND_FAILURE_47");
+    world_done(&w);
+}
+
+TEST_FIBER(a_new_process_knows_which_repositories_are_attached)
+{
+    struct world w;
+    struct storage_vdi_open_rep rep = { .image = -1, .lease = -1 };
+
+    world_init(&w, loop);
+    attach_new(&w);
+    CHECK_OK(create(&w, VDI, MIB, "raw", NULL));
+    down(&w);
+    up(&w);
+    CHECK_OK(open_vdi(&w, VDI, false, &rep)); /* as the host would, before the core comes by */
+    fd_drop(&rep.image);
+    fd_drop(&rep.lease);
+    CHECK_OK(storage_sr_detach(w.p, w.a, &(struct storage_sr_detach_req){ .sr = SR }));
+    down(&w);
+    up(&w);
+    CHECK_ERR(open_vdi(&w, VDI, false, &rep), "SR_NOT_ATTACHED");
+    down(&w);
+    CHECK_OK(file_write_atomic(w.state_fd, "attached", "\x07nonsense", 9, 0600));
+    up(&w);
+    CHECK_OK(attach(&w, SR, "dir"));
     world_done(&w);
 }
 

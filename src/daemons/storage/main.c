@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "base/fd.h"
+#include "base/fiber.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/sandbox.h"
@@ -26,10 +27,12 @@
 static const struct sr_driver *const drivers[] = { &dir_driver, &iso_driver, NULL };
 
 struct storage_daemon {
+    struct loop *loop;
     struct storage_service *service;
+    struct ipc_listener *listener;
     const char *run, *state, *user, *core_user;
     uid_t uid, core_uid;
-    int state_fd;
+    int state_fd, listen_fd;
 };
 
 static void on_peer(void *ctx, struct ipc_peer *p)
@@ -47,7 +50,7 @@ static void on_peer(void *ctx, struct ipc_peer *p)
     ipc_close(p);
 }
 
-/* <state>/storage, our own: which SRs were seen here. */
+/* <state>/storage, our own: which SRs were seen here, which are attached. */
 static struct err *state_open(struct storage_daemon *d, unsigned gid)
 {
     AUTO(mem_drop) char *path = mem_printf("%s/storage", d->state);
@@ -61,7 +64,7 @@ static struct err *state_open(struct storage_daemon *d, unsigned gid)
     return NULL;
 }
 
-static struct err *setup(struct storage_daemon *d, struct loop *l, struct ipc_listener **ret_listener)
+static struct err *setup(struct storage_daemon *d)
 {
     static const int keep[] = { CAP_DAC_OVERRIDE };
     AUTO(mem_drop) char *path = mem_printf("%s/storage.sock", d->run);
@@ -84,9 +87,20 @@ static struct err *setup(struct storage_daemon *d, struct loop *l, struct ipc_li
     TRY(sandbox_enter(&box, &missing));
     if (missing)
         log_warn("running without a wall", F("missing", missing));
-    d->service = storage_service_new(l, drivers, d->state_fd);
-    *ret_listener = ipc_listen(l, fd_take(&fd), on_peer, d);
+    d->service = storage_service_new(d->loop, drivers, d->state_fd);
+    d->listen_fd = fd_take(&fd);
     return NULL;
+}
+
+/* [waits] Whoever dialled meanwhile waits in the socket's queue. */
+static void begin(void *arg)
+{
+    struct storage_daemon *d = arg;
+
+    storage_service_restore(d->service);
+    d->listener = ipc_listen(d->loop, fd_take(&d->listen_fd), on_peer, d);
+    log_info("storage serves");
+    daemon_ready();
 }
 
 int main(int argc, char **argv)
@@ -94,9 +108,9 @@ int main(int argc, char **argv)
     static const struct option options[] = { { "run", required_argument, NULL, 'r' },
         { "state", required_argument, NULL, 's' }, { "user", required_argument, NULL, 'u' },
         { "core-user", required_argument, NULL, 'c' }, { 0 } };
-    struct storage_daemon d = { .run = "/run/runnymede", .state = "/var/lib/runnymede", .state_fd = -1 };
-    AUTO(loop_drop) struct loop *l = NULL;
-    AUTO(ipc_listener_drop) struct ipc_listener *listener = NULL;
+    struct storage_daemon d = {
+        .run = "/run/runnymede", .state = "/var/lib/runnymede", .state_fd = -1, .listen_fd = -1
+    };
     struct err *e;
 
     for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
@@ -111,13 +125,12 @@ int main(int argc, char **argv)
         else
             return 2;
     }
-    e = daemon_start("storage", &l);
+    e = daemon_start("storage", &d.loop);
     if (!e)
-        e = setup(&d, l, &listener);
+        e = setup(&d);
     if (e)
         return daemon_fail("runnymede-storage", e);
-    log_info("storage serves");
-    daemon_ready();
-    loop_run(l);
+    fiber_start(d.loop, "begin", begin, &d);
+    loop_run(d.loop);
     return 0; /* crash only: nothing to undo */
 }
