@@ -218,19 +218,33 @@ static void clear_operations(struct core *c, const struct model_class *cls, cons
     err_ignore(tx_apply(t, NULL), "volatile fields of rows that are there");
 }
 
-static void plug_ours(struct core *c, bool only_attached, bool starting)
+/*
+ * At the core's start everything that was plugged is plugged and looked at. Later, when only the storage process is a
+ * new one, nothing has changed on the medium, and a scan beside what clients do there would take half a disk for a
+ * whole one.
+ */
+static struct err *connect_sr(struct core *c, struct arena *a, const struct connection *to, bool starting)
+{
+    struct ipc_peer *peer = NULL;
+    const char *uuid = NULL;
+
+    return starting ? attach(c, a, to->pbd, to->sr) : sm_storage(c, a, to->sr, &peer, &uuid);
+}
+
+static void plug_ours(struct core *c, bool starting)
 {
     VEC(struct connection) all = { 0 };
 
     for (const struct row *r = store_first(c->store, C_PBD); r; r = store_next(r))
-        if (strcmp(row_str(r, F_PBD_host), c->host_ref) == 0 &&
-            (!only_attached || row_bool(r, F_PBD_currently_attached)))
+        if (strcmp(row_str(r, F_PBD_host), c->host_ref) == 0 && (starting || row_bool(r, F_PBD_currently_attached)))
             vec_push(&all, ((struct connection){ mem_strdup(row_ref(r)), mem_strdup(row_str(r, F_PBD_SR)) }));
     for (size_t i = 0; i < all.len; i++) {
         AUTO(arena_drop) struct arena *a = arena_new();
-        struct err *e = attach(c, a, all.p[i].pbd, all.p[i].sr);
+        struct err *e = connect_sr(c, a, &all.p[i], starting);
 
-        if (e)
+        if (e && ipc_is_lost(e))
+            err_ignore(e, "the next one that comes up is asked");
+        else if (e)
             plug_failed(c, a, &all.p[i], e);
         else if (starting)
             drop_half_copies(c, a, all.p[i].sr);
@@ -245,12 +259,12 @@ void pbd_plug_all(struct core *c)
 {
     clear_operations(c, C_SR, F_SR_current_operations);
     clear_operations(c, C_VDI, F_VDI_current_operations);
-    plug_ours(c, false, true);
+    plug_ours(c, true);
 }
 
 void pbd_attach_again(struct core *c)
 {
-    plug_ours(c, true, false);
+    plug_ours(c, false);
 }
 
 static const struct class_hooks hooks = { .create = create, .destroy = destroy };
