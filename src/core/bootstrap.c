@@ -303,7 +303,7 @@ static struct err *recover(struct core *c)
 
     for (const struct row *r = store_first(c->store, C_task); r; r = store_next(r)) {
         const char *op = "";
-        if (strcmp(row_str(r, F_task_status), "pending") != 0 || !cstr_starts(row_str(r, F_task_name_label), "Async."))
+        if (!task_was_worked_on(r)) /* a client's own: it ends that itself */
             continue;
         const struct row *vm = worked_on(c, row_ref(r), &op);
         struct open_task task = { mem_strdup(row_ref(r)), vm ? mem_strdup(row_ref(vm)) : NULL,

@@ -73,7 +73,7 @@ static void async_fiber(void *arg)
     struct value ret = value_str("");
     struct buf xml;
 
-    task_run_begin(c->core, c->task, fiber_self(), true);
+    task_run_begin(c->core, c->task, fiber_self());
     struct err *e = run(c, ac->args.items, &ret);
     fiber_interrupt_clear();
     task_run_end(c->core, c->task);
@@ -146,7 +146,7 @@ static struct err *run_sync(struct call *c, const struct core_call_req *req, str
         return run(c, req->args.items, ret);
 
     c->task = make_task(c, c->arena, c->msg->name, req);
-    task_run_begin(c->core, c->task, fiber_self(), true);
+    task_run_begin(c->core, c->task, fiber_self());
     struct err *e = run(c, req->args.items, ret);
     fiber_interrupt_clear();
     task_run_end(c->core, c->task);

@@ -16,7 +16,6 @@ struct task_info {
     char *owner;         /* owned: user and subject of the caller */
     char *session;       /* owned: ref */
     struct fiber *fiber; /* NULL: nobody of this process works on it */
-    bool cancellable;
 };
 
 static char *owner_of(const struct principal *who)
@@ -73,6 +72,12 @@ static bool is_open(const struct row *r)
     const char *status = row_str(r, F_task_status);
 
     return strcmp(status, "pending") == 0 || strcmp(status, "cancelling") == 0;
+}
+
+/* Only what we work on can be cancelled: what a client made with task.create has no allowed_operations. */
+bool task_was_worked_on(const struct row *r)
+{
+    return is_open(r) && row_get(r, F_task_allowed_operations)->n > 0;
 }
 
 bool task_is_pending(const struct core *c, const char *ref)
@@ -135,7 +140,7 @@ void task_progress(struct core *c, const char *ref, double progress)
     err_ignore(tx_apply(t, NULL), "a volatile row that is there");
 }
 
-void task_run_begin(struct core *c, const char *ref, struct fiber *f, bool cancellable)
+void task_run_begin(struct core *c, const char *ref, struct fiber *f)
 {
     struct task_info *info = map_get(c->tasks, ref);
     struct value cancel = value_str("cancel");
@@ -143,9 +148,6 @@ void task_run_begin(struct core *c, const char *ref, struct fiber *f, bool cance
     if (!info)
         return;
     info->fiber = f;
-    info->cancellable = cancellable;
-    if (!cancellable)
-        return;
     struct tx *t = tx_begin(c->store);
     tx_set(t, ref, F_task_allowed_operations, value_set(&cancel, 1));
     err_ignore(tx_apply(t, NULL), "a volatile row that is there");
@@ -283,7 +285,7 @@ static struct err *task_cancel(struct call *c, const struct task_cancel_args *a,
     TRY(ask(c, a->task, "cancel"));
     if (!info || !info->fiber) /* made by a client: nobody of us works on it */
         task_finish(c->core, a->task, "", err_task_cancelled(a->task));
-    else if (info->cancellable)
+    else
         fiber_interrupt(info->fiber);
     return NULL;
 }

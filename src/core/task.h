@@ -13,8 +13,10 @@ const char *task_new(
 void task_finish(struct core *c, const char *ref, const char *result_xml, struct err *e);
 void task_progress(struct core *c, const char *ref, double progress);
 /* While the fiber f works on the task, task.cancel interrupts it. */
-void task_run_begin(struct core *c, const char *ref, struct fiber *f, bool cancellable);
+void task_run_begin(struct core *c, const char *ref, struct fiber *f);
 void task_run_end(struct core *c, const char *ref);
+/* Open, and a fiber of ours worked on it, perhaps in an earlier life. */
+bool task_was_worked_on(const struct row *r);
 bool task_is_pending(const struct core *c, const char *ref);
 /* TASK_CANCELLED [task] if the running fiber was interrupted, else NULL. */
 struct err *task_check(struct call *c) MUST_CHECK;

@@ -115,7 +115,7 @@ static void transfer_fiber(void *arg)
     struct transfer *t = arg;
     char key[24];
 
-    task_run_begin(t->core, t->task, fiber_self(), true);
+    task_run_begin(t->core, t->task, fiber_self());
     struct err *e = outcome(t);
     task_run_end(t->core, t->task);
     log_info(t->import ? "import of a disk ended" : "export of a disk ended", F("vdi", t->vdi), F("task", t->task),
