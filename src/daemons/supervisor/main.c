@@ -50,8 +50,9 @@ struct supervisor {
     struct child children[DAEMONS_N];
     struct ports ports;
     int lock_fd; /* of <run>/supervisor.lock, held for life */
-    bool stopping;
-    unsigned running; /* fibers that keep a child */
+    bool ready, stopping;
+    struct err *failed; /* owned: why the host never came up */
+    unsigned running;   /* fibers that keep a child */
 };
 
 static char *pid_path(const struct child *c)
@@ -141,6 +142,40 @@ static struct err *child_start(struct child *c)
     return NULL;
 }
 
+/* Daemons that do not end in time are killed: crash-only, they cope. */
+static void stop_all(void *arg)
+{
+    struct supervisor *sv = arg;
+    uint64_t deadline = clock_now(sv->loop) + STOP_US;
+
+    for (int signo = SIGTERM; sv->running; signo = SIGKILL) {
+        for (size_t i = 0; i < DAEMONS_N; i++)
+            if (sv->children[i].pid)
+                kill(sv->children[i].pid, signo);
+        while (sv->running && clock_now(sv->loop) < deadline)
+            fiber_sleep(20000);
+        deadline = clock_now(sv->loop) + STOP_US;
+    }
+}
+
+static void on_term(void *arg)
+{
+    struct supervisor *sv = arg;
+
+    if (sv->stopping)
+        return;
+    sv->stopping = true;
+    log_info("stopping");
+    fiber_start(sv->loop, "stop", stop_all, sv);
+}
+
+/* Before the host was ever ready, what cannot start never will: whoever called is told. Later it is tried again. */
+static void give_up(struct supervisor *sv, struct err *e)
+{
+    sv->failed = err_first(sv->failed, e);
+    on_term(sv);
+}
+
 /* Keeps one daemon running; ends when the supervisor stops and the daemon is dead. */
 static void child_keep(void *arg)
 {
@@ -151,6 +186,10 @@ static void child_keep(void *arg)
     while (!c->sv->stopping) {
         started = clock_now(c->sv->loop);
         struct err *e = child_start(c);
+        if (e && !c->sv->ready) {
+            give_up(c->sv, e);
+            break;
+        }
         if (e) {
             log_err(LOG_ERROR_, "daemon does not start; trying again", e);
         } else {
@@ -191,33 +230,6 @@ static void on_child(void *arg)
             waitq_wake_all(&c->died);
         }
     }
-}
-
-/* Daemons that do not end in time are killed: crash-only, they cope. */
-static void stop_all(void *arg)
-{
-    struct supervisor *sv = arg;
-    uint64_t deadline = clock_now(sv->loop) + STOP_US;
-
-    for (int signo = SIGTERM; sv->running; signo = SIGKILL) {
-        for (size_t i = 0; i < DAEMONS_N; i++)
-            if (sv->children[i].pid)
-                kill(sv->children[i].pid, signo);
-        while (sv->running && clock_now(sv->loop) < deadline)
-            fiber_sleep(20000);
-        deadline = clock_now(sv->loop) + STOP_US;
-    }
-}
-
-static void on_term(void *arg)
-{
-    struct supervisor *sv = arg;
-
-    if (sv->stopping)
-        return;
-    sv->stopping = true;
-    log_info("stopping");
-    fiber_start(sv->loop, "stop", stop_all, sv);
 }
 
 /* A call with a session that does not exist: only the core can say so. */
@@ -262,6 +274,7 @@ static void probe(void *arg)
     }
     if (!ready)
         return;
+    sv->ready = true;
     printf("runnymede ready http=%d https=%d\n", sv->config.http_port, sv->config.https_port);
     fflush(stdout);
     daemon_ready();
@@ -357,5 +370,5 @@ int main(int argc, char **argv)
     plan_done(sv.plans);
     ports_done(&sv.ports);
     config_done(&sv.config);
-    return 0;
+    return sv.failed ? daemon_fail("runnymede-supervisor", sv.failed) : 0;
 }
