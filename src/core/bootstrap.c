@@ -7,6 +7,7 @@
 #include "base/vec.h"
 #include "core/autostart.h"
 #include "core/core.h"
+#include "core/guest.h"
 #include "core/host.h"
 #include "core/ops.h"
 #include "core/suspend.h"
@@ -209,7 +210,7 @@ static void end_open_tasks(struct core *c, struct open_task *tasks, size_t n)
 
 static void adopt(struct core *c, struct tx *t, const struct row *vm, const struct vm_state *s)
 {
-    vm_set_running(c, t, row_ref(vm), s->power, s->domid);
+    guest_take_state(c, t, row_ref(vm), s);
     if (s->domid >= (int64_t)c->next_domid)
         c->next_domid = (uint64_t)s->domid + 1;
 }

@@ -48,48 +48,60 @@ static struct err *on_vm_list(struct ipc_call *c, struct host_vm_list_req *req, 
 {
     struct fixture *f = c->ctx;
     const char *uuid;
-    void *power;
+    void *guest;
 
     (void)req;
-    rep->vms = arena_new_array(c->arena, map_len(f->power) + 1, struct vm_state);
-    for (size_t it = 0; map_next(f->power, &it, &uuid, &power);)
-        rep->vms[rep->n_vms++] =
-            (struct vm_state){ .vm = arena_strdup(c->arena, uuid), .ref = "", .power = power, .domid = 5 };
+    rep->vms = arena_new_array(c->arena, map_len(f->guests) + 1, struct vm_state);
+    for (size_t it = 0; map_next(f->guests, &it, &uuid, &guest);)
+        rep->vms[rep->n_vms++] = *(struct vm_state *)guest;
     return NULL;
+}
+
+static struct vm_state *guest_new(struct fixture *f, const struct vm_plan *p)
+{
+    struct vm_state *s = arena_new_of(f->arena, struct vm_state);
+
+    *s = (struct vm_state){
+        .vm = arena_strdup(f->arena, p->vm), .ref = arena_strdup(f->arena, p->ref), .domid = p->domid
+    };
+    s->devices = arena_new_array(f->arena, p->n_disks + p->n_nics + 1, struct vm_device);
+    for (size_t i = 0; i < p->n_disks; i++)
+        s->devices[s->n_devices++] = (struct vm_device){ .ref = arena_strdup(f->arena, p->disks[i].vbd),
+            .name = arena_strdup(f->arena, p->disks[i].device) };
+    for (size_t i = 0; i < p->n_nics; i++)
+        s->devices[s->n_devices++] = (struct vm_device){ .ref = arena_strdup(f->arena, p->nics[i].vif), .name = "" };
+    return s;
 }
 
 static struct err *on_vm_start(struct ipc_call *c, struct host_vm_start_req *req, struct host_vm_start_rep *rep)
 {
     struct fixture *f = c->ctx;
-    const char *power = req->plan.paused ? "Paused" : "Running";
 
     fiber_sleep(10000); /* a start takes time, so others can come between */
     if (f->fail_start)
         return err_new(MOVE(f->fail_start), NULL, 0);
     f->n_starts++;
-    map_put(f->power, req->plan.vm, (void *)(uintptr_t)power);
-    rep->state =
-        (struct vm_state){ .vm = req->plan.vm, .ref = req->plan.ref, .power = power, .domid = req->plan.domid };
+    struct vm_state *s = guest_new(f, &req->plan);
+    s->power = req->plan.paused ? "Paused" : "Running";
+    map_put(f->guests, req->plan.vm, s);
+    rep->state = *s;
     return NULL;
 }
 
 static struct err *on_vm_op(struct ipc_call *c, struct host_vm_op_req *req, struct host_vm_op_rep *rep)
 {
     struct fixture *f = c->ctx;
-    const char *power = "Running";
+    struct vm_state *s = map_get(f->guests, req->vm);
 
-    if (!map_get(f->power, req->vm))
+    if (!s)
         return err_internal("no such guest");
-    if (strcmp(req->op, "pause") == 0)
-        power = "Paused";
-    if (strcmp(req->op, "shutdown") == 0 || strcmp(req->op, "destroy") == 0)
-        power = "Halted";
     fiber_sleep(10000);
-    if (strcmp(power, "Halted") == 0)
-        map_remove(f->power, req->vm);
-    else
-        map_put(f->power, req->vm, (void *)(uintptr_t)power);
-    rep->state = (struct vm_state){ .vm = req->vm, .ref = "", .power = power, .domid = 5 };
+    s->power = strcmp(req->op, "pause") == 0 ? "Paused" : "Running";
+    if (strcmp(req->op, "shutdown") == 0 || strcmp(req->op, "destroy") == 0) {
+        s->power = "Halted";
+        map_remove(f->guests, req->vm);
+    }
+    rep->state = *s;
     return NULL;
 }
 
@@ -229,7 +241,7 @@ static const struct net_ops net_fake = { .scan = on_net_scan, .bridge_down = on_
 
 void fixture_init(struct fixture *f, struct loop *l)
 {
-    *f = (struct fixture){ .loop = l, .power = map_new(), .arena = arena_new() };
+    *f = (struct fixture){ .loop = l, .guests = map_new(), .arena = arena_new() };
     f->config = (struct core_config){ .product_version = "1.0",
         .address = "",
         .sr_dir = "/sr",
@@ -266,7 +278,7 @@ void fixture_done(struct fixture *f)
         fiber_sleep(1000);
     core_free(f->core);
     store_close(f->store);
-    map_free(f->power);
+    map_free(f->guests);
     arena_free(f->arena);
 }
 
@@ -350,7 +362,7 @@ void fixture_guest_changed(struct fixture *f, const char *vm_ref, const char *wh
     };
 
     if (strcmp(power, "Halted") == 0)
-        map_remove(f->power, uuid);
+        map_remove(f->guests, uuid);
     CHECK_OK(vmevents_changed(f->host_far, &req));
     fiber_sleep(1000);
 }

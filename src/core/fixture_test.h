@@ -16,7 +16,7 @@ struct fixture {
     struct ipc_peer *gate, *gate_core;     /* test's side, core's side */
     struct ipc_peer *host, *storage, *net; /* the core's sides */
     struct ipc_peer *host_far, *storage_far, *net_far;
-    struct map *power; /* VM uuid -> its power state (static text) */
+    struct map *guests; /* VM uuid -> struct vm_state in the arena */
     size_t n_starts;
     const char *fail_start; /* error code for the next host.vm_start */
     struct arena *arena;

@@ -23,14 +23,43 @@ void guest_put_nvram(struct core *c, struct tx *t, struct arena *a, const char *
             value_map_with(a, row_get(vm, F_VM_NVRAM), value_str("EFI-variables"), value_str(text)));
 }
 
+/* What is in the guest, and what is not, whoever died while it was plugged. */
+static void take_devices(struct core *c, struct tx *t, const char *vm_ref, const struct vm_state *s)
+{
+    const struct row *vm = store_find_of(c->store, C_VM, vm_ref);
+    AUTO(map_drop) struct map *there = map_new();
+
+    for (size_t i = 0; i < s->n_devices; i++)
+        map_put(there, s->devices[i].ref, (void *)(uintptr_t)s->devices[i].name);
+    for (size_t i = 0; vm && i < row_n_related(vm, F_VM_VBDs); i++) {
+        const struct row *vbd = row_related(vm, F_VM_VBDs, i);
+        const char *name = map_get(there, row_ref(vbd));
+
+        if (row_get(vbd, F_VBD_current_operations)->n) /* its end says it */
+            continue;
+        tx_set(t, row_ref(vbd), F_VBD_currently_attached, value_bool(name != NULL));
+        if (name)
+            tx_set(t, row_ref(vbd), F_VBD_device, value_str(name));
+    }
+    for (size_t i = 0; vm && i < row_n_related(vm, F_VM_VIFs); i++) {
+        const struct row *vif = row_related(vm, F_VM_VIFs, i);
+
+        if (row_get(vif, F_VIF_current_operations)->n == 0)
+            tx_set(t, row_ref(vif), F_VIF_currently_attached, value_bool(map_get(there, row_ref(vif)) != NULL));
+    }
+}
+
 void guest_take_state(struct core *c, struct tx *t, const char *vm_ref, const struct vm_state *s)
 {
     if (strcmp(s->power, "Halted") == 0)
         vm_set_halted(c, t, vm_ref);
     else if (strcmp(s->power, "Suspended") == 0)
         vm_set_suspended(c, t, vm_ref);
-    else if (strcmp(s->power, "Running") == 0 || strcmp(s->power, "Paused") == 0)
+    else if (strcmp(s->power, "Running") == 0 || strcmp(s->power, "Paused") == 0) {
         vm_set_running(c, t, vm_ref, s->power, s->domid);
+        if (s->domid > 0) /* else nobody has asked the guest yet: it is only known to be there */
+            take_devices(c, t, vm_ref, s);
+    }
 }
 
 struct err *guest_ask(struct core *c, struct arena *a, const char *uuid, struct vm_state *ret_state)

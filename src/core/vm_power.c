@@ -120,19 +120,6 @@ static struct err *check_devices(struct call *c, const struct row *vm)
     return NULL;
 }
 
-static void devices_attached(struct core *c, struct tx *t, const struct vm_plan *p)
-{
-    (void)c;
-    for (size_t i = 0; i < p->n_disks; i++)
-        if (tx_exists(t, p->disks[i].vbd)) {
-            tx_set(t, p->disks[i].vbd, F_VBD_currently_attached, value_bool(true));
-            tx_set(t, p->disks[i].vbd, F_VBD_device, value_str(p->disks[i].device));
-        }
-    for (size_t i = 0; i < p->n_nics; i++)
-        if (tx_exists(t, p->nics[i].vif))
-            tx_set(t, p->nics[i].vif, F_VIF_currently_attached, value_bool(true));
-}
-
 static struct value boot_flags(struct call *c)
 {
     const struct row *pool = core_pool_row(c->core);
@@ -221,10 +208,7 @@ static struct err *start_on_host(struct call *c, const char *vm_ref, const char 
         return err_first(e, tx_apply(t, NULL));
     }
     vm = store_find_of(c->core->store, C_VM, vm_ref);
-    vm_set_running(c->core, t, vm_ref, paused ? "Paused" : "Running", rep.state.domid);
-    devices_attached(c->core, t, &plan);
-    if (strcmp(rep.state.power, "Halted") == 0) /* it ran, and has ended already */
-        vm_set_halted(c->core, t, vm_ref);
+    guest_take_state(c->core, t, vm_ref, &rep.state); /* Halted: it ran, and has ended already */
     tx_set(t, vm_ref, F_VM_last_boot_CPU_flags, boot_flags(c));
     tx_set(t, vm_ref, F_VM_last_booted_record, value_str(booted_record(c, vm)));
     if (strcmp(row_str(vm, F_VM_ha_restart_priority), "restart") == 0)

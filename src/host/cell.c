@@ -78,8 +78,7 @@ static struct cell *cell_new(struct cells *c, const char *uuid, uid_t uid)
     cell->dir = mem_printf("%s/%s", c->dir, uuid);
     cell->uid = uid;
     cell->pidfd = -1;
-    cell->ref = mem_strdup("");
-    cell->power = mem_strdup("Halted");
+    cell_heard(cell, &(struct vm_state){ .vm = "", .ref = "", .power = "Halted" });
     cell->busy = true; /* whoever makes one holds it */
     cell->users = 1;
     waitq_init(&cell->idle);
@@ -95,8 +94,7 @@ static void cell_free(struct cell *cell)
     fd_drop(&cell->pidfd);
     free(cell->uuid);
     free(cell->dir);
-    free(cell->ref);
-    free(cell->power);
+    arena_free(cell->heard);
     free(cell);
 }
 
@@ -154,28 +152,40 @@ struct err *cells_lock(struct cells *c, const char *uuid, struct cell **ret_cell
 
 /* ---- what is heard ---- */
 
+struct vm_state cell_state_copy(struct arena *a, const struct vm_state *s)
+{
+    struct vm_state copy = *s;
+
+    copy.vm = arena_strdup(a, s->vm);
+    copy.ref = arena_strdup(a, s->ref);
+    copy.power = arena_strdup(a, s->power);
+    copy.devices = arena_dup(a, s->devices, s->n_devices * sizeof(*s->devices));
+    for (size_t i = 0; i < s->n_devices; i++)
+        copy.devices[i] = (struct vm_device){ arena_strdup(a, s->devices[i].ref), arena_strdup(a, s->devices[i].name) };
+    return copy;
+}
+
 void cell_heard(struct cell *cell, const struct vm_state *s)
 {
-    free(cell->power);
-    cell->power = mem_strdup(cstr_empty(s->power) ? "Halted" : s->power);
-    if (!cstr_empty(s->ref)) {
-        free(cell->ref);
-        cell->ref = mem_strdup(s->ref);
-    }
-    cell->domid = s->domid;
-    cell->pid = s->pid;
-    cell->started_us = s->started_us;
+    struct arena *a = arena_new();
+    struct vm_state now = *s;
+
+    if (cstr_empty(s->power))
+        now.power = "Halted";
+    if (cstr_empty(s->ref) && cell->state.ref)
+        now.ref = cell->state.ref;
+    cell->state = cell_state_copy(a, &now);
+    arena_free(cell->heard);
+    cell->heard = a;
 }
 
 struct vm_state cell_state(const struct cell *cell)
 {
-    return (struct vm_state){ .vm = cell->uuid,
-        .ref = cell->ref,
-        .power = cell->power,
-        .domid = cell->domid,
-        .busy = cell->busy,
-        .pid = cell->pid,
-        .started_us = cell->started_us };
+    struct vm_state s = cell->state;
+
+    s.vm = cell->uuid;
+    s.busy = cell->busy;
+    return s;
 }
 
 void cell_overtakable(struct cell *cell, bool on)
@@ -186,7 +196,7 @@ void cell_overtakable(struct cell *cell, bool on)
 
 bool cell_is_ended(const struct cell *cell)
 {
-    return cstr_eq(cell->power, "Halted") || cstr_eq(cell->power, "Suspended");
+    return cstr_eq(cell->state.power, "Halted") || cstr_eq(cell->state.power, "Suspended");
 }
 
 struct err *cell_limit(struct cell *cell, unsigned times)
@@ -375,7 +385,7 @@ struct err *cells_make(struct cells *c, const struct vm_plan *plan, struct cell 
         return err_uuid_invalid("VM", plan->vm);
     TRY(cells_lock(c, plan->vm, &cell));
     if (cell) {
-        e = err_vm_bad_power_state(plan->ref, "halted", cstr_eq(cell->power, "Paused") ? "paused" : "running");
+        e = err_vm_bad_power_state(plan->ref, "halted", cstr_eq(cell->state.power, "Paused") ? "paused" : "running");
         cell_unlock(cell);
         return e;
     }
@@ -385,8 +395,7 @@ struct err *cells_make(struct cells *c, const struct vm_plan *plan, struct cell 
     cell = cell_new(c, plan->vm, uid);
     cell->memory = plan->memory;
     cell->vcpus = plan->vcpus_max > plan->vcpus ? plan->vcpus_max : plan->vcpus;
-    free(cell->ref);
-    cell->ref = mem_strdup(plan->ref);
+    cell_heard(cell, &(struct vm_state){ .vm = "", .ref = plan->ref, .power = "Halted" });
     e = folder_make(cell->dir, uid);
     if (!e)
         e = connect_vm(cell);
@@ -444,48 +453,52 @@ struct err *cells_adopt(struct cells *c)
             continue;
         uid_mark(c, st.st_uid, true);
         struct cell *cell = cell_new(c, de->d_name, uid_ours(c, st.st_uid) ? st.st_uid : 0);
-        free(cell->power);
-        cell->power = mem_strdup("Running"); /* until we know: taken for halted, it might be started twice */
+        cell->state.power = "Running"; /* until we know: taken for halted, it might be started twice */
         fiber_start(c->loop, "adopt", adopt, cell);
     }
     closedir(d);
     return NULL;
 }
 
+/* False when interrupted. */
+static bool wait_idle(struct cells *c, struct cell *cell, uint64_t patience)
+{
+    while (cell->busy && (!cell->overtakable || cell->saving || cell_is_ended(cell)) && !cell->gone)
+        if (!waitq_wait(&cell->idle, FOREVER) && fiber_interrupted())
+            return false;
+    while (cell->reviving && !cell->gone && clock_now(c->loop) < patience)
+        if (!waitq_wait(&cell->idle, patience) && fiber_interrupted())
+            return false;
+    return true;
+}
+
+/* First all waits, then all states at one moment: what was true before a wait may be over after it. */
 struct err *cells_list(struct cells *c, struct arena *a, struct vm_state **ret_states, size_t *ret_n)
 {
     VEC(struct cell *) all = { 0 };
-    size_t it = 0, n = 0;
+    size_t n = 0;
     const char *uuid;
     void *value;
     bool interrupted = false;
     uint64_t patience = clock_now(c->loop) + REVIVAL_US;
 
-    while (map_next(c->by_uuid, &it, &uuid, &value)) {
+    for (size_t it = 0; map_next(c->by_uuid, &it, &uuid, &value);) {
         ((struct cell *)value)->users++;
         vec_push(&all, value);
     }
-    struct vm_state *states = arena_new_array(a, all.len + 1, struct vm_state);
     for (size_t i = 0; i < all.len; i++) {
-        struct cell *cell = all.p[i];
-        while (cell->busy && (!cell->overtakable || cell->saving || cell_is_ended(cell)) && !cell->gone && !interrupted)
-            interrupted = !waitq_wait(&cell->idle, FOREVER) && fiber_interrupted();
-        while (cell->reviving && !cell->gone && !interrupted && clock_now(c->loop) < patience) {
-            waitq_wait(&cell->idle, patience);
-            interrupted = fiber_interrupted();
-        }
-        if (!cell->gone) {
-            states[n] = cell_state(cell);
-            states[n].vm = arena_strdup(a, cell->uuid);
-            states[n].ref = arena_strdup(a, cell->ref);
-            states[n++].power = arena_strdup(a, cell->power);
-        }
-        release(cell);
+        interrupted = interrupted || !wait_idle(c, all.p[i], patience);
+        release(all.p[i]);
     }
     vec_done(&all);
     if (interrupted)
         return ipc_interrupted();
-    *ret_states = states;
+    *ret_states = arena_new_array(a, map_len(c->by_uuid) + 1, struct vm_state);
+    for (size_t it = 0; map_next(c->by_uuid, &it, &uuid, &value);) {
+        struct vm_state s = cell_state(value);
+
+        (*ret_states)[n++] = cell_state_copy(a, &s);
+    }
     *ret_n = n;
     return NULL;
 }

@@ -30,11 +30,10 @@ struct cell {
     bool gone;             /* removed: not in the table any more */
     struct ipc_peer *peer; /* owned; NULL while there is no vm process */
     int pidfd;             /* of the vm process; -1: none, or it is this process */
-    char *ref, *power;     /* owned: the state as last heard */
-    int64_t domid, pid;
-    uint64_t started_us;
-    bool busy;      /* locked */
-    unsigned users; /* who keeps it in memory */
+    struct arena *heard;   /* owned: what the state lies in */
+    struct vm_state state; /* as last heard; vm and busy are ours to say */
+    bool busy;             /* locked */
+    unsigned users;        /* who keeps it in memory */
     struct waitq idle;
     bool reviving;    /* its keeper is at work */
     bool overtakable; /* the holder only waits for the guest's good will */
@@ -79,8 +78,9 @@ void cell_overtakable(struct cell *c, bool on);
 bool cell_is_ended(const struct cell *c);
 /* Room for so many times the guest. */
 struct err *cell_limit(struct cell *c, unsigned times) MUST_CHECK;
-/* As a value that borrows from the cell. */
+/* As a value that borrows from the cell, until it hears again. */
 struct vm_state cell_state(const struct cell *c);
+struct vm_state cell_state_copy(struct arena *a, const struct vm_state *s);
 /* The guest has ended: the vm process, leftovers, folder and uid go. For a locked cell. [waits] */
 void cell_remove(struct cell *c);
 

@@ -73,7 +73,7 @@ static struct err *suspend(struct ipc_call *c, struct cell *cell, const struct i
     if (e && unknown_end(e)) {
         struct err *lost = find_truth(c, cell, image->fd);
 
-        if (!lost && cstr_eq(cell->power, "Suspended")) {
+        if (!lost && cstr_eq(cell->state.power, "Suspended")) {
             err_ignore(e, "what was wanted is so");
             e = NULL;
         }

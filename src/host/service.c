@@ -51,11 +51,8 @@ struct vm_state host_state_copy(struct arena *a, const struct cell *cell)
 {
     struct vm_state s = cell_state(cell);
 
-    s.vm = arena_strdup(a, s.vm);
-    s.ref = arena_strdup(a, s.ref);
-    s.power = arena_strdup(a, s.power);
     s.busy = false;
-    return s;
+    return cell_state_copy(a, &s);
 }
 
 static struct err *on_vm_start(struct ipc_call *c, struct host_vm_start_req *req, struct host_vm_start_rep *rep)
@@ -102,7 +99,7 @@ struct err *host_guest_lock(struct host_room *h, const char *vm, const char *exp
         return err_vm_bad_power_state(vm, expected, "halted");
     e = cell_peer(cell, &peer);
     if (!e && !peer)
-        e = err_vm_bad_power_state(cell->ref, expected, "halted");
+        e = err_vm_bad_power_state(cell->state.ref, expected, "halted");
     if (e)
         cell_unlock(cell);
     else
@@ -217,7 +214,7 @@ static struct err *run_locked(struct ipc_call *c, struct cell *cell, const struc
         cell_heard(cell, &query.state);
     }
     rep->state = host_state_copy(c->arena, cell);
-    if (!cell->gone && cstr_eq(cell->power, "Halted"))
+    if (!cell->gone && cstr_eq(cell->state.power, "Halted"))
         rep->nvram = host_ended(c, cell);
     return NULL;
 }

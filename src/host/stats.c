@@ -79,7 +79,7 @@ static struct err *on_all(struct ipc_call *c, struct stats_all_req *req UNUSED, 
     s.guests = arena_new_array(c->arena, n + 1, struct stats_guest);
     s.peers = arena_new_array(c->arena, n + 1, struct ipc_peer *);
     for (struct cell *cell; s.n < n && (cell = cells_next(cells, &it)); s.n++) {
-        s.guests[s.n] = (struct stats_guest){ .vm = arena_strdup(c->arena, cell->uuid), .pid = cell->pid };
+        s.guests[s.n] = (struct stats_guest){ .vm = arena_strdup(c->arena, cell->uuid), .pid = cell->state.pid };
         s.peers[s.n] = cell->peer ? ipc_ref(cell->peer) : NULL;
     }
     run(&s, ipc_loop(c->peer));

@@ -84,6 +84,8 @@ void vm_fill_state(struct vm_service *s, struct vm_state *ret)
         .busy = s->holder != NULL && s->holder != fiber_self(),
         .pid = s->guest ? s->pid : 0,
         .started_us = live ? s->journal.started_us : 0,
+        .devices = s->devices,
+        .n_devices = live ? s->n_devices : 0,
     };
 }
 
@@ -99,6 +101,19 @@ struct err *vm_journal_move(struct vm_service *s, enum vm_phase phase, const cha
     return NULL;
 }
 
+void vm_plan_adopt(struct vm_service *s, struct arena *a, const struct vm_plan *plan)
+{
+    arena_free(s->plan_arena);
+    s->plan_arena = a;
+    s->plan = *plan;
+    s->n_devices = 0;
+    s->devices = arena_new_array(a, plan->n_disks + plan->n_nics + 1, struct vm_device);
+    for (size_t i = 0; i < plan->n_disks; i++)
+        s->devices[s->n_devices++] = (struct vm_device){ .ref = plan->disks[i].vbd, .name = plan->disks[i].device };
+    for (size_t i = 0; i < plan->n_nics; i++)
+        s->devices[s->n_devices++] = (struct vm_device){ .ref = plan->nics[i].vif, .name = "" };
+}
+
 /* Encodes and decodes: the copy owns all it points to and holds no descriptors. */
 struct err *vm_plan_keep(struct vm_service *s, const struct vm_plan *plan)
 {
@@ -107,9 +122,7 @@ struct err *vm_plan_keep(struct vm_service *s, const struct vm_plan *plan)
 
     TRY(vm_plan_save(s->dir, plan));
     TRY(vm_plan_load(s->dir, a, &kept));
-    arena_free(s->plan_arena);
-    s->plan_arena = MOVE(a);
-    s->plan = kept;
+    vm_plan_adopt(s, MOVE(a), &kept);
     return NULL;
 }
 

@@ -22,6 +22,8 @@ struct vm_service {
     struct vm_journal journal; /* as last written */
     struct arena *plan_arena;  /* owned; NULL without a plan */
     struct vm_plan plan;       /* without descriptors */
+    struct vm_device *devices; /* of the plan, in its arena */
+    size_t n_devices;
 
     struct fiber *holder; /* of the turn */
     bool overtakable;     /* the holder waits for the guest, and destroy may end that */
@@ -45,6 +47,8 @@ struct err *vm_expect(struct vm_service *s, unsigned lives, const char *expected
 struct err *vm_ask(struct vm_service *s, enum hyper_power *ret_power) MUST_CHECK;
 void vm_fill_state(struct vm_service *s, struct vm_state *ret);
 struct err *vm_journal_move(struct vm_service *s, enum vm_phase phase, const char *reason) MUST_CHECK;
+/* Takes a plan and the arena that it lies in. */
+void vm_plan_adopt(struct vm_service *s, struct arena *a, const struct vm_plan *plan);
 struct err *vm_plan_keep(struct vm_service *s, const struct vm_plan *plan) MUST_CHECK;
 
 /* [waits] Ends the guest and everything about it. */

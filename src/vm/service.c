@@ -97,9 +97,10 @@ static struct err *attach(struct vm_service *s, const char **ret_reason)
     TRY(vm_journal_read(s->dir, &s->journal));
     if (s->journal.phase != VM_PHASE_NONE && !s->plan_arena) {
         AUTO(arena_drop) struct arena *a = arena_new();
+        struct vm_plan plan;
 
-        TRY(vm_plan_load(s->dir, a, &s->plan));
-        s->plan_arena = MOVE(a);
+        TRY(vm_plan_load(s->dir, a, &plan));
+        vm_plan_adopt(s, MOVE(a), &plan);
     }
     if (s->journal.phase == VM_PHASE_NONE || s->journal.phase == VM_PHASE_ENDED) {
         *ret_reason = s->journal.reason;
