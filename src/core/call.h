@@ -42,6 +42,7 @@ struct core {
     bool rebooted;  /* the machine, since the database was last used */
     char *host_ref; /* this host's objects; owned */
     char *pool_ref;
+    struct agent *agent;       /* core/agent.h */
     struct map *principals;    /* session ref -> struct session_entry */
     struct map *tasks;         /* task ref -> struct task_run: tasks this process runs */
     struct map *streams;       /* stream id -> struct stream */
@@ -94,6 +95,8 @@ void task_register(struct api_handlers *h);
 void event_register(struct api_handlers *h);
 void pool_register(struct api_handlers *h);
 void host_register(struct api_handlers *h);
+void host_evacuate_register(struct api_handlers *h);
+void agent_register(struct api_handlers *h);
 void vm_register(struct api_handlers *h);
 void vm_power_register(struct api_handlers *h);
 void vm_clone_register(struct api_handlers *h);

@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "base/mem.h"
+#include "core/agent.h"
 #include "core/call.h"
 #include "core/event.h"
 #include "core/metrics.h"
@@ -39,6 +40,7 @@ struct core *core_new(struct loop *l, struct store *store, const struct core_con
     waitq_init(&c->changed);
     waitq_init(&c->ops);
     waitq_init(&c->started);
+    c->agent = agent_new();
     c->principals = map_new();
     c->tasks = map_new();
     c->streams = map_new();
@@ -54,6 +56,8 @@ struct core *core_new(struct loop *l, struct store *store, const struct core_con
     event_register(&c->handlers);
     pool_register(&c->handlers);
     host_register(&c->handlers);
+    host_evacuate_register(&c->handlers);
+    agent_register(&c->handlers);
     vm_register(&c->handlers);
     vm_power_register(&c->handlers);
     vm_clone_register(&c->handlers);
@@ -93,6 +97,7 @@ void core_free(struct core *c)
         return;
     store_off_change(c->store, store_changed, c);
     timer_free(c->gc);
+    agent_free(c->agent);
     session_done(c);
     task_done(c);
     map_free(c->streams);

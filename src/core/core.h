@@ -25,6 +25,8 @@ struct core_config {
     const char *hypervisor; /* "qemu", "xen", "sim" */
     uint16_t https_port;    /* for console.location; 443 is left out of it */
     uint64_t auth_delay_us; /* how long a failed login waits; 5 s by contract, less in tests */
+    loop_fn *on_restart;    /* ends this process, which is started again; NULL: it is not */
+    void *restart_arg;
 };
 
 /* The store is borrowed and must outlive the core. */

@@ -6,6 +6,7 @@
 #include <string.h>
 #include "base/log.h"
 #include "base/mem.h"
+#include "core/agent.h"
 #include "core/call.h"
 #include "core/console.h"
 #include "core/core.h"
@@ -163,6 +164,8 @@ static struct err *answer(struct call *c, const struct core_call_req *req, struc
     struct buf *b = c->raw;
 
     wire_begin(b, c->envelope, false);
+    uint64_t began = clock_now(c->core->loop);
+    agent_called(c->core, req->user_agent);
     struct err *e = checks(c, req);
     if (!e && req->async) {
         ret = value_str(start_async(c, req, c->arena));
@@ -187,6 +190,7 @@ static struct err *answer(struct call *c, const struct core_call_req *req, struc
     } else {
         wire_end(b, c->envelope, false, id);
     }
+    agent_answered(c->core, c->msg, clock_now(c->core->loop) - began);
     if (b->len <= INLINE_MAX) {
         rep->body = (struct str){ arena_dup(c->arena, b->p, b->len), b->len };
         return NULL;

@@ -45,6 +45,11 @@ static struct err *check_unused(struct core *c, const struct row *host)
     return NULL;
 }
 
+static bool is_start(const char *op)
+{
+    return strcmp(op, "provision") == 0 || strcmp(op, "vm_start") == 0 || strcmp(op, "vm_resume") == 0;
+}
+
 /* Operations: listed when nothing of the kind is under way. */
 static struct err *host_check(struct core *c, const struct row *host, const char *op)
 {
@@ -56,24 +61,37 @@ static struct err *host_check(struct core *c, const struct row *host, const char
         TRY(check_unused(c, host));
     if (strcmp(op, "enable") == 0 && row_bool(host, F_host_enabled))
         return err_operation_not_allowed("The host is enabled");
-    if ((strcmp(op, "provision") == 0 || strcmp(op, "vm_start") == 0) && !row_bool(host, F_host_enabled))
+    if (is_start(op) && !row_bool(host, F_host_enabled))
         return err_host_disabled(row_ref(host));
     return ops_conflict(&host_ops, host);
 }
 
-static const char *const host_listed[] = { "provision", "shutdown", "reboot", "vm_start", "enable", NULL };
+static const char *const host_listed[] = { "provision", "evacuate", "shutdown", "reboot", "vm_start", "vm_resume",
+    "vm_migrate", "enable", NULL };
 const struct op_class host_ops = { .cls = C_host,
     .allowed = F_host_allowed_operations,
     .current = F_host_current_operations,
     .listed = host_listed,
     .check = host_check };
 
-static struct err *set_enabled(struct call *c, const char *ref, bool enabled)
+/*
+ * A disabled host is enabled again by the next start of the core, unless whoever
+ * disabled it said no to that; the mark stands in other_config.
+ */
+#define STAYS_DISABLED "host_auto_enable"
+
+static struct err *set_enabled(struct call *c, const char *ref, bool enabled, bool stays)
 {
     const struct row *host = NULL;
 
     TRY(call_row(c, C_host, ref, &host));
-    TRY(core_set(c->core, ref, F_host_enabled, value_bool(enabled)));
+    struct value config = value_map_without(c->arena, row_get(host, F_host_other_config), STAYS_DISABLED);
+    if (stays)
+        config = value_map_with(c->arena, &config, value_str(STAYS_DISABLED), value_str("false"));
+    struct tx *t = tx_begin(c->core->store);
+    tx_set(t, ref, F_host_enabled, value_bool(enabled));
+    tx_set(t, ref, F_host_other_config, config);
+    TRY(tx_commit(t));
     ops_refresh(c->core, &host_ops, ref);
     return NULL;
 }
@@ -81,13 +99,21 @@ static struct err *set_enabled(struct call *c, const char *ref, bool enabled)
 static struct err *disable(struct call *c, const struct host_disable_args *a, struct value *ret)
 {
     (void)ret;
-    return set_enabled(c, a->host, false);
+    return set_enabled(c, a->host, false, !a->auto_enable);
 }
 
 static struct err *enable(struct call *c, const struct host_enable_args *a, struct value *ret)
 {
     (void)ret;
-    return set_enabled(c, a->host, true);
+    return set_enabled(c, a->host, true, false);
+}
+
+void host_enable_again(struct core *c, struct tx *t)
+{
+    const struct row *host = core_host_row(c);
+
+    if (host && !row_bool(host, F_host_enabled) && !*row_map_str(host, F_host_other_config, STAYS_DISABLED))
+        tx_set(t, c->host_ref, F_host_enabled, value_bool(true));
 }
 
 static struct err *get_servertime(struct call *c, const struct host_get_servertime_args *a, struct value *ret)
@@ -181,6 +207,55 @@ static struct err *shutdown_host(struct call *c, const struct host_shutdown_args
     return power_host(c, a->host, "shutdown");
 }
 
+/* This host is the only one there is, and who is asked lives. */
+static struct err *check_dead(struct call *c, const char *ref)
+{
+    const struct row *host = NULL;
+
+    TRY(call_row(c, C_host, ref, &host));
+    const struct row *metrics = row_follow(c->core->store, host, F_host_metrics);
+    if (metrics && row_bool(metrics, F_host_metrics_live))
+        return err_host_is_live(ref);
+    return NULL;
+}
+
+static struct err *destroy(struct call *c, const struct host_destroy_args *a, struct value *ret)
+{
+    (void)ret;
+    TRY(check_dead(c, a->self));
+    return err_host_cannot_destroy_self(a->self);
+}
+
+static struct err *declare_dead(struct call *c, const struct host_declare_dead_args *a, struct value *ret)
+{
+    (void)ret;
+    TRY(check_dead(c, a->host));
+    return err_host_is_live(a->host);
+}
+
+static struct err *set_power_on_mode(struct call *c, const struct host_set_power_on_mode_args *a, struct value *ret)
+{
+    const struct row *host = NULL;
+
+    (void)ret;
+    TRY(call_row(c, C_host, a->self, &host));
+    struct tx *t = tx_begin(c->core->store);
+    tx_set(t, a->self, F_host_power_on_mode, value_str(a->power_on_mode));
+    tx_set(t, a->self, F_host_power_on_config, *a->power_on_config);
+    return tx_commit(t);
+}
+
+static struct err *power_on(struct call *c, const struct host_power_on_args *a, struct value *ret)
+{
+    const struct row *host = NULL;
+
+    (void)ret;
+    TRY(call_row(c, C_host, a->host, &host));
+    if (!*row_str(host, F_host_power_on_mode))
+        return err_host_power_on_mode_disabled();
+    return check_dead(c, a->host);
+}
+
 void host_register(struct api_handlers *h)
 {
     h->host_disable = disable;
@@ -193,4 +268,8 @@ void host_register(struct api_handlers *h)
     h->host_get_management_interface = get_management_interface;
     h->host_reboot = reboot_host;
     h->host_shutdown = shutdown_host;
+    h->host_destroy = destroy;
+    h->host_declare_dead = declare_dead;
+    h->host_set_power_on_mode = set_power_on_mode;
+    h->host_power_on = power_on;
 }

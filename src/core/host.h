@@ -16,3 +16,6 @@ struct err *bootstrap_roles(struct core *c) MUST_CHECK;
 struct err *bootstrap_templates(struct core *c) MUST_CHECK;
 /* SM records; at the first start a local SR and an ISO library. [waits] */
 struct err *bootstrap_storage(struct core *c) MUST_CHECK;
+
+/* A host that was disabled until the next start of the core. */
+void host_enable_again(struct core *c, struct tx *t);

@@ -273,6 +273,7 @@ struct err *host_take_inventory(struct core *c)
     if (!pool)
         create_host(c, a, t, &rep.info);
     refresh_host(c, a, t, &rep.info);
+    host_enable_again(c, t);
     set_cpus(c, t, c->host_ref, &rep.info);
     TRY(tx_commit(t));
     ops_refresh(c, &host_ops, c->host_ref);

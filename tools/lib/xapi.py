@@ -224,7 +224,7 @@ class Client:
             if fresh:
                 connection = self._local.connection = _Connection(self.url, self.timeout)
             try:
-                connection.request(method, path, body, {"Content-Type": kind})
+                connection.request(method, path, body, {"Content-Type": kind, "User-Agent": "runnymede-tools/1"})
                 r = connection.getresponse()
                 answer = r.read()
                 if r.will_close:

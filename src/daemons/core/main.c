@@ -107,6 +107,12 @@ static void gate_up(void *ctx, struct ipc_peer *p)
     core_mount(((struct daemon *)ctx)->core, p);
 }
 
+/* A restart is an end like any other: the store is made for it. */
+static void restart(void *arg)
+{
+    loop_stop(((struct daemon *)arg)->loop);
+}
+
 /* Opening databases while still allowed to make folders. */
 static struct err *open_store(struct daemon *d)
 {
@@ -211,9 +217,12 @@ int main(int argc, char **argv)
     static struct daemon d = { .run = "/run/runnymede", .state = "/var/lib/runnymede", .hyper = "qemu" };
     struct err *e;
 
-    d.config = (struct core_config){
-        .product_version = RUNNYMEDE_VERSION, .address = "", .https_port = 443, .auth_delay_us = 5 * 1000 * 1000
-    };
+    d.config = (struct core_config){ .product_version = RUNNYMEDE_VERSION,
+        .address = "",
+        .https_port = 443,
+        .auth_delay_us = 5 * 1000 * 1000,
+        .on_restart = restart,
+        .restart_arg = &d };
     if (!arguments(&d, argc, argv)) {
         fprintf(stderr,
             "usage: runnymede-core [--run DIR] [--state DIR] [--user NAME] [--hyper qemu|sim|xen] [--https-port N] "

@@ -1,0 +1,162 @@
+#include "core/agent.h"
+#include <string.h>
+#include "base/log.h"
+#include "base/map.h"
+#include "base/mem.h"
+#include "core/core.h"
+
+#define CLIENTS_MAX 128
+#define NAME_MAX_LEN 256
+#define FAREWELL_US 200000 /* answers, and rows that nobody waits for, are on their way */
+
+struct timing {
+    uint64_t n, sum_us, max_us;
+};
+
+struct client {
+    char *name;
+    uint64_t seen_us; /* wall clock */
+};
+
+struct agent {
+    struct timing *timings; /* by MSG_ number */
+    struct client clients[CLIENTS_MAX];
+    size_t n_clients;
+};
+
+struct agent *agent_new(void)
+{
+    struct agent *a = mem_new(struct agent);
+
+    a->timings = mem_new_array(model_n_msgs(), struct timing);
+    return a;
+}
+
+void agent_free(struct agent *a)
+{
+    for (size_t i = 0; i < a->n_clients; i++)
+        free(a->clients[i].name);
+    free(a->timings);
+    free(a);
+}
+
+/* The place of a name, a new one, or that of whoever was silent longest. */
+static struct client *place_for(struct agent *a, const char *name)
+{
+    struct client *oldest = &a->clients[0];
+
+    for (size_t i = 0; i < a->n_clients; i++) {
+        if (strcmp(a->clients[i].name, name) == 0)
+            return &a->clients[i];
+        if (a->clients[i].seen_us < oldest->seen_us)
+            oldest = &a->clients[i];
+    }
+    if (a->n_clients < CLIENTS_MAX)
+        oldest = &a->clients[a->n_clients++];
+    free(oldest->name);
+    oldest->name = mem_strdup(name);
+    return oldest;
+}
+
+void agent_called(struct core *c, const char *user_agent)
+{
+    if (*user_agent && strlen(user_agent) <= NAME_MAX_LEN)
+        place_for(c->agent, user_agent)->seen_us = clock_wall(c->loop);
+}
+
+void agent_answered(struct core *c, const struct msg *m, uint64_t took_us)
+{
+    struct timing *t = &c->agent->timings[m->id];
+
+    t->n++;
+    t->sum_us += took_us;
+    if (took_us > t->max_us)
+        t->max_us = took_us;
+}
+
+static struct err *get_diagnostic_timing_stats(
+    struct call *c, const struct host_get_diagnostic_timing_stats_args *a, struct value *ret)
+{
+    const struct row *host = NULL;
+    struct value *pairs = arena_new_array(c->arena, 2 * model_n_msgs(), struct value);
+    size_t n = 0;
+
+    TRY(call_row(c, C_host, a->host, &host));
+    for (size_t i = 0; i < model_n_msgs(); i++) {
+        const struct timing *t = &c->core->agent->timings[i];
+
+        if (!t->n)
+            continue;
+        pairs[2 * n] = value_str(model_msg(i)->name);
+        pairs[2 * n + 1] = value_str(a->counts ? arena_printf(c->arena, "%lu", (unsigned long)t->n)
+                                               : arena_printf(c->arena, "%.6f s [max %.6f s]",
+                                                     (double)t->sum_us / (double)t->n / 1e6, (double)t->max_us / 1e6));
+        n++;
+    }
+    *ret = value_map(pairs, n);
+    return NULL;
+}
+
+static struct err *get_tracked_user_agents(
+    struct call *c, const struct host_get_tracked_user_agents_args *a, struct value *ret)
+{
+    const struct agent *agent = c->core->agent;
+    const struct row *host = NULL;
+    struct value *pairs = arena_new_array(c->arena, 2 * CLIENTS_MAX, struct value);
+
+    TRY(call_row(c, C_host, a->self, &host));
+    for (size_t i = 0; i < agent->n_clients; i++) {
+        pairs[2 * i] = value_str(arena_strdup(c->arena, agent->clients[i].name));
+        pairs[2 * i + 1] = value_str(datetime_text(c->arena, agent->clients[i].seen_us));
+    }
+    *ret = value_map(pairs, agent->n_clients);
+    return NULL;
+}
+
+/* What this process is at: its fibers as a number, the tasks under way by name. */
+static struct err *get_thread_diagnostics(
+    struct call *c, const struct host_get_thread_diagnostics_args *a, struct value *ret)
+{
+    const struct row *host = NULL;
+    AUTO(buf_done) struct buf text;
+
+    buf_init(&text, 1024 * 1024);
+    TRY(call_row(c, C_host, a->host, &host));
+    buf_printf(&text, "fibers: %zu\n", fiber_count(c->core->loop));
+    for (const struct row *t = store_first(c->core->store, C_task); t; t = store_next(t))
+        if (strcmp(row_str(t, F_task_status), "pending") == 0)
+            buf_printf(&text, "task %s since %s: %s\n", row_str(t, F_task_uuid), row_str(t, F_task_created),
+                row_str(t, F_task_name_label));
+    *ret = value_str(arena_strdup(c->arena, text.p));
+    return NULL;
+}
+
+static void leave(void *arg)
+{
+    struct core *c = arg;
+
+    fiber_sleep(FAREWELL_US);
+    log_info("the core starts again, as it was asked to");
+    c->config->on_restart(c->config->restart_arg);
+}
+
+/* Whoever started this process starts it again; sessions and guests outlive it. */
+static struct err *restart_agent(struct call *c, const struct host_restart_agent_args *a, struct value *ret)
+{
+    const struct row *host = NULL;
+
+    (void)ret;
+    TRY(call_row(c, C_host, a->host, &host));
+    if (!c->core->config->on_restart)
+        return err_internal("nobody would start this process again");
+    fiber_start(c->core->loop, "restart", leave, c->core);
+    return NULL;
+}
+
+void agent_register(struct api_handlers *h)
+{
+    h->host_get_diagnostic_timing_stats = get_diagnostic_timing_stats;
+    h->host_get_tracked_user_agents = get_tracked_user_agents;
+    h->host_get_thread_diagnostics = get_thread_diagnostics;
+    h->host_restart_agent = restart_agent;
+}
