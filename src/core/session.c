@@ -21,7 +21,7 @@
 struct session_entry {
     bool root;
     enum role role;
-    uint64_t last_active_us; /* wall clock, as stored in the row */
+    int64_t last_active_us; /* monotonic, perhaps before this process began: a step of the wall clock ends no session */
 };
 
 static struct err *invalid(const char *ref)
@@ -55,7 +55,10 @@ static struct session_entry *entry_of(struct core *c, const struct row *r)
     e = mem_new(struct session_entry); /* a session that is older than this process */
     e->root = row_bool(r, F_session_is_local_superuser);
     e->role = e->root ? ROLE_LOCAL_ROOT : role_of(r);
-    datetime_parse(row_str(r, F_session_last_active), &e->last_active_us);
+    uint64_t then = 0, wall = clock_wall(c->loop);
+    if (datetime_parse(row_str(r, F_session_last_active), &then) && then < wall)
+        e->last_active_us -= (int64_t)(wall - then);
+    e->last_active_us += (int64_t)clock_now(c->loop);
     map_put(c->principals, row_ref(r), e);
     return e;
 }
@@ -63,7 +66,7 @@ static struct session_entry *entry_of(struct core *c, const struct row *r)
 struct err *session_find(struct core *c, const char *ref, struct arena *a, struct principal *ret)
 {
     const struct row *r = store_find_of(c->store, C_session, ref);
-    uint64_t now = clock_wall(c->loop);
+    int64_t now = (int64_t)clock_now(c->loop);
 
     if (!r)
         return invalid(ref);
@@ -76,7 +79,7 @@ struct err *session_find(struct core *c, const char *ref, struct arena *a, struc
         .sid = arena_strdup(a, row_str(r, F_session_auth_user_sid)),
         .originator = arena_strdup(a, row_str(r, F_session_originator)),
     };
-    if (now < e->last_active_us + REFRESH_US)
+    if (now < e->last_active_us + (int64_t)REFRESH_US)
         return NULL;
     e->last_active_us = now;
     struct tx *t = tx_begin(c->store);
@@ -109,7 +112,7 @@ void session_done(struct core *c)
 
 struct aged {
     const char *ref;
-    uint64_t last_active_us;
+    int64_t last_active_us;
     bool busy; /* with running tasks: kept */
 };
 
@@ -145,7 +148,7 @@ void session_collect(struct core *c)
     AUTO(map_drop) struct map *counts = map_new();
     size_t n = store_count(c->store, C_session), i = 0;
     struct aged *all = arena_new_array(a, n + 1, struct aged);
-    uint64_t now = clock_wall(c->loop);
+    int64_t now = (int64_t)clock_now(c->loop);
 
     for (const struct row *r = store_first(c->store, C_session); r; r = store_next(r), i++)
         all[i] = (struct aged){ arena_strdup(a, row_ref(r)), entry_of(c, r)->last_active_us,
@@ -161,7 +164,7 @@ void session_collect(struct core *c)
         map_put(counts, group, (void *)(uintptr_t)count);
         if (lost_rights(c, r))
             session_end(c, all[i].ref);
-        else if (!all[i].busy && (count > max || now > all[i].last_active_us + IDLE_MAX_US))
+        else if (!all[i].busy && (count > max || now > all[i].last_active_us + (int64_t)IDLE_MAX_US))
             session_end(c, all[i].ref);
     }
 }
@@ -222,7 +225,7 @@ static const char *session_make(struct core *c, struct arena *a, const char *use
     struct session_entry *e = mem_new(struct session_entry);
     e->root = root;
     e->role = root ? ROLE_LOCAL_ROOT : role;
-    e->last_active_us = clock_wall(c->loop);
+    e->last_active_us = (int64_t)clock_now(c->loop);
     map_put(c->principals, ref, e);
     return ref;
 }

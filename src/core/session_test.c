@@ -20,11 +20,11 @@ TEST_FIBER(the_least_recently_active_session_beyond_five_hundred_of_an_originato
     fixture_init(&f, loop);
     const char *other = login(&f, "somebody else"), *first = login(&f, "script");
     for (int i = 0; i < 499; i++) {
-        clock_step_wall(loop, 1000000);
+        fiber_sleep(1000000);
         login(&f, "script");
     }
     CHECK(is_alive(&f, first));
-    clock_step_wall(loop, 1000000);
+    fiber_sleep(1000000);
     const char *last = login(&f, "script");
     CHECK(!is_alive(&f, first));
     CHECK(is_alive(&f, last));
@@ -39,12 +39,28 @@ TEST_FIBER(a_session_that_is_used_outlives_those_that_are_idle_for_a_day)
     fixture_init(&f, loop);
     const char *idle = login(&f, "a"), *used = login(&f, "b");
     for (int hour = 0; hour < 25; hour++) {
-        clock_step_wall(loop, 3600LL * 1000000);
+        fiber_sleep(3600UL * 1000000);
         CHECK(strstr(fixture_call(&f, used, "pool.get_all", NULL), "\"result\":["));
-        fiber_sleep(60 * 1000000); /* collection runs every 30 s */
     }
     CHECK(is_alive(&f, used));
     CHECK(!is_alive(&f, idle));
+    fixture_done(&f);
+}
+
+TEST_FIBER(a_clock_that_is_set_right_ends_no_session)
+{
+    struct fixture f;
+
+    fixture_init(&f, loop);
+    const char *idle = login(&f, "a"), *task = fixture_result(&f, fixture_call(&f, idle, "task.create", "t", "", NULL));
+    clock_step_wall(loop, 50LL * 365 * 24 * 3600 * 1000000);
+    fiber_sleep(60UL * 1000000);
+    CHECK(is_alive(&f, idle));
+    CHECK(is_alive(&f, task));
+    clock_step_wall(loop, -50LL * 365 * 24 * 3600 * 1000000);
+    fiber_sleep(25UL * 3600 * 1000000);
+    CHECK(!is_alive(&f, idle));
+    CHECK(!is_alive(&f, task));
     fixture_done(&f);
 }
 

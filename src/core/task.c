@@ -16,6 +16,7 @@ struct task_info {
     char *owner;         /* owned: user and subject of the caller */
     char *session;       /* owned: ref */
     struct fiber *fiber; /* NULL: nobody of this process works on it */
+    uint64_t since_us;   /* monotonic: it began, or ended */
 };
 
 static char *owner_of(const struct principal *who)
@@ -61,6 +62,7 @@ const char *task_new(
     };
     const char *ref = arena_strdup(a, tx_create(t, C_task, NULL, fields, ARRAY_LEN(fields)));
     err_ignore(tx_apply(t, NULL), "a new volatile row");
+    known->since_us = clock_now(c->loop);
     known->owner = owner_of(who);
     known->session = mem_strdup(who->session ? who->session : "");
     map_put(c->tasks, ref, known);
@@ -106,6 +108,14 @@ static const char *status_of(const struct err *e)
     return err_is(e, "TASK_CANCELLED") ? "cancelled" : "failure";
 }
 
+static void note_end(struct core *c, const char *ref)
+{
+    struct task_info *info = map_get(c->tasks, ref);
+
+    if (info)
+        info->since_us = clock_now(c->loop);
+}
+
 void task_finish(struct core *c, const char *ref, const char *result_xml, struct err *e)
 {
     AUTO(arena_drop) struct arena *a = arena_new();
@@ -116,6 +126,7 @@ void task_finish(struct core *c, const char *ref, const char *result_xml, struct
 
     if (!task_is_pending(c, ref))
         return;
+    note_end(c, ref);
     for (size_t i = 0; i < n; i++)
         info[i] = value_str(i ? err_param(e, i - 1) : err_code(e));
     struct tx *t = tx_begin(c->store);
@@ -209,22 +220,31 @@ struct err *task_assert_owner(struct call *c, const char *ref)
 
 /* Collection */
 
+/* By the clock that nobody sets; what an earlier life of ours left is as old as its row says. */
+static uint64_t age_of(struct core *c, const struct row *task)
+{
+    const struct task_info *info = map_get(c->tasks, row_ref(task));
+    uint64_t then = 0, wall = clock_wall(c->loop);
+
+    if (info)
+        return clock_now(c->loop) - info->since_us;
+    datetime_parse(row_str(task, is_open(task) ? F_task_created : F_task_finished), &then);
+    return wall > then ? wall - then : 0;
+}
+
 void task_collect(struct core *c)
 {
-    uint64_t now = clock_wall(c->loop);
     size_t excess = store_count(c->store, C_task) > KEEP_MAX ? store_count(c->store, C_task) - KEEP_MAX : 0;
     VEC(char *) old = { 0 };
 
     for (const struct row *r = store_first(c->store, C_task); r; r = store_next(r)) {
-        uint64_t finished = 0, created = 0;
+        const struct task_info *info = map_get(c->tasks, row_ref(r));
         bool pending = is_open(r);
-        struct task_info *info = map_get(c->tasks, row_ref(r));
+        uint64_t age = age_of(c, r);
 
-        datetime_parse(row_str(r, F_task_finished), &finished);
-        datetime_parse(row_str(r, F_task_created), &created);
-        if (pending && ((info && info->fiber) || now < created + PENDING_KEEP_US))
+        if (pending && ((info && info->fiber) || age < PENDING_KEEP_US))
             continue;
-        if (!pending && now < finished + FINISHED_KEEP_US && !excess)
+        if (!pending && age < FINISHED_KEEP_US && !excess)
             continue;
         if (excess)
             excess--;
@@ -309,6 +329,7 @@ static struct err *task_set_status(struct call *c, const struct task_set_status_
     struct tx *t = tx_begin(c->core->store);
     tx_set(t, a->self, F_task_status, value_str(a->value));
     if (ends) {
+        note_end(c->core, a->self);
         tx_set(t, a->self, F_task_finished, value_datetime(now_text(c->core, c->arena)));
         tx_set(t, a->self, F_task_progress, value_float(1.0));
         tx_set(t, a->self, F_task_allowed_operations, value_set(NULL, 0));
