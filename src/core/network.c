@@ -1,12 +1,23 @@
+#include "core/network.h"
 #include <string.h>
 #include "core/implicit.h"
 #include "core/ops.h"
-#include "gen/ipc_net.h"
 
 /* network: a bridge, with an uplink or internal to each host (semantics.md 15.1). */
 
 #define BRIDGE_MAX 15
 #define DEFAULT_MTU 1500
+
+struct net_network network_plan(struct arena *a, const struct row *network)
+{
+    return (struct net_network){
+        .bridge = arena_strdup(a, row_str(network, F_network_bridge)),
+        .mtu = (uint64_t)row_int(network, F_network_MTU),
+        .uplink = "",
+        .nat = arena_strdup(a, row_map_str(network, F_network_other_config, "nat")),
+        .nat6 = arena_strdup(a, row_map_str(network, F_network_other_config, "nat6")),
+    };
+}
 
 static struct err *check(struct core *c, const struct row *network, const char *op)
 {

@@ -2,6 +2,7 @@
 #include <openssl/evp.h>
 #include <string.h>
 #include "base/mem.h"
+#include "core/network.h"
 #include "core/nvram.h"
 #include "core/vdi.h"
 #include "core/vm.h"
@@ -99,7 +100,7 @@ struct err *vm_plan_nic(struct call *c, const struct row *vif, struct vm_nic *re
         .vif = arena_strdup(c->arena, row_ref(vif)),
         .position = position,
         .mac = arena_strdup(c->arena, row_str(vif, F_VIF_MAC)),
-        .bridge = arena_strdup(c->arena, row_str(network, F_network_bridge)),
+        .network = network_plan(c->arena, network),
         .mtu = mtu > 0 ? mtu : row_int(network, F_network_MTU),
         .model = strcmp(model, "e1000") == 0 ? "e1000" : "virtio",
         .tap = -1,

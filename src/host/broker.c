@@ -38,17 +38,17 @@ struct err *broker_disk(const struct broker *b, struct arena *a, struct vm_disk 
 
 struct err *broker_nic(const struct broker *b, struct arena *a, const char *vm, struct vm_nic *nic)
 {
-    uint64_t mtu = nic->mtu > 0 ? (uint64_t)nic->mtu : 0;
+    uint64_t mtu = nic->mtu > 0 ? (uint64_t)nic->mtu : nic->network.mtu;
     struct net_tap_open_req req = {
-        .bridge = nic->bridge, .vm = vm, .position = nic->position, .mac = nic->mac, .mtu = mtu
+        .bridge = nic->network.bridge, .vm = vm, .position = nic->position, .mac = nic->mac, .mtu = mtu
     };
     struct net_tap_open_rep rep;
     struct ipc_peer *peer;
 
-    if (cstr_empty(nic->bridge) || nic->tap > 0)
+    if (cstr_empty(nic->network.bridge) || nic->tap > 0)
         return NULL;
     TRY(b->net(b->ctx, &peer));
-    TRY(net_bridge_up(peer, a, &(struct net_bridge_up_req){ .bridge = nic->bridge, .mtu = mtu, .uplink = "" }));
+    TRY(net_bridge_up(peer, a, &(struct net_bridge_up_req){ nic->network }));
     TRY(b->net(b->ctx, &peer)); /* it may have been lost and found meanwhile */
     TRY(net_tap_open(peer, a, &req, &rep));
     nic->tap = rep.tap;

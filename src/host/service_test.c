@@ -184,7 +184,7 @@ static struct err *play_vdi_open(struct ipc_call *c, struct storage_vdi_open_req
 static struct err *play_bridge_up(struct ipc_call *c, struct net_bridge_up_req *req)
 {
     (void)c;
-    CHECK_STR(req->uplink, "");
+    CHECK_STR(req->network.uplink, "eth1");
     return NULL;
 }
 
@@ -283,7 +283,7 @@ static struct err *start(struct room *r, const char *vm, const char *vdi)
 {
     AUTO(arena_drop) struct arena *a = arena_new();
     struct vm_disk disk = { .vbd = "vbd", .sr = "sr", .vdi = vdi };
-    struct vm_nic nic = { .vif = "vif", .bridge = "xenbr0" };
+    struct vm_nic nic = { .vif = "vif", .network = { .bridge = "xenbr0", .uplink = "eth1" } };
     struct host_vm_start_req req = {
         .plan = { .vm = vm, .ref = "ref", .disks = &disk, .n_disks = vdi ? 1 : 0, .nics = &nic, .n_nics = 1 }
     };

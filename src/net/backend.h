@@ -11,7 +11,7 @@ struct net_backend {
     const char *name;
     void *ctx;
     struct err *(*scan)(void *ctx, struct arena *a, struct net_nic **ret_nics, size_t *ret_n);
-    struct err *(*bridge_up)(void *ctx, const char *bridge, uint64_t mtu, const char *uplink);
+    struct err *(*bridge_up)(void *ctx, const struct net_network *network);
     struct err *(*bridge_down)(void *ctx, const char *bridge);
     /* *ret_fd may be -1: the link stays down. ret_name has 16 bytes. */
     struct err *(*tap_open)(void *ctx, const struct net_tap_open_req *req, int *ret_fd, char *ret_name);

@@ -39,10 +39,10 @@ static struct err *on_bridge_up(struct ipc_call *c, struct net_bridge_up_req *re
 {
     struct net_backend *b = c->ctx;
 
-    TRY(name_check(req->bridge));
-    if (*req->uplink)
-        TRY(name_check(req->uplink));
-    return b->bridge_up(b->ctx, req->bridge, req->mtu, req->uplink);
+    TRY(name_check(req->network.bridge));
+    if (*req->network.uplink)
+        TRY(name_check(req->network.uplink));
+    return b->bridge_up(b->ctx, &req->network);
 }
 
 static struct err *on_bridge_down(struct ipc_call *c, struct net_bridge_down_req *req)

@@ -160,7 +160,7 @@ static struct err *equip(struct vm_plan *built, struct vm_plan *with)
         if (!n)
             return err_internal("the guest knows NIC %lld, which is not there", (long long)to->position);
         to->vif = n->vif;
-        to->bridge = n->bridge;
+        to->network = n->network;
         to->tap = n->tap;
     }
     *built = p;

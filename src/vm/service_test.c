@@ -269,7 +269,9 @@ TEST_FIBER(devices_are_part_of_the_plan_that_attach_returns)
 {
     struct vm_attach_rep rep;
     struct vm_disk d = { .vbd = "vbd", .position = 0, .device = "xvda", .sr = "s", .vdi = "v", .format = "raw" };
-    struct vm_nic n = { .vif = "vif", .position = 0, .mac = "52:54:00:00:00:01", .bridge = "b", .model = "virtio" };
+    struct vm_nic n = {
+        .vif = "vif", .position = 0, .mac = "52:54:00:00:00:01", .network = { .bridge = "b" }, .model = "virtio"
+    };
 
     setup(loop, "unplug");
     start();

@@ -329,7 +329,7 @@ REAL_TEST(nics_come_and_go)
     struct vm_nic nic = { .vif = "OpaqueRef:vif1",
         .position = 1,
         .mac = "52:54:00:00:00:02",
-        .bridge = "xapi0",
+        .network = { .bridge = "xapi0" },
         .mtu = 1500,
         .model = "virtio",
         .tap = -1 };
@@ -365,7 +365,7 @@ REAL_TEST(taps_are_passed_and_let_go)
     struct vm_nic nic = { .vif = "OpaqueRef:vif1",
         .position = 1,
         .mac = "52:54:00:00:00:02",
-        .bridge = "xapi0",
+        .network = { .bridge = "xapi0" },
         .mtu = 1500,
         .model = "virtio",
         .tap = tap() };

@@ -75,7 +75,7 @@ static bool lease_is_free(struct world *w)
 static struct err *on_bridge_up(struct ipc_call *c, struct net_bridge_up_req *req)
 {
     (void)c;
-    return cstr_eq(req->bridge, "missing") ? err_internal("no such bridge") : NULL;
+    return cstr_eq(req->network.bridge, "missing") ? err_internal("no such bridge") : NULL;
 }
 
 static struct err *on_tap_open(struct ipc_call *c, struct net_tap_open_req *req, struct net_tap_open_rep *rep)
@@ -171,7 +171,9 @@ static struct err *start(
     struct world *w, struct arena *a, const char *vdi, const char *bridge, struct host_vm_start_rep *rep)
 {
     struct vm_disk disk = { .vbd = "vbd0", .device = "xvda", .sr = "sr", .vdi = vdi, .format = "raw" };
-    struct vm_nic nic = { .vif = "vif0", .mac = "02:00:00:00:00:01", .bridge = bridge, .mtu = 1500, .model = "virtio" };
+    struct vm_nic nic = {
+        .vif = "vif0", .mac = "02:00:00:00:00:01", .network = { .bridge = bridge }, .mtu = 1500, .model = "virtio"
+    };
     struct host_vm_start_req req = { .plan = { .vm = VM,
                                          .ref = "OpaqueRef:vm",
                                          .name = "meadow",

@@ -151,9 +151,11 @@ static struct err *uplink_add(struct nl *n, struct nl_link *bridge, struct nl_li
     return e;
 }
 
-static struct err *linux_bridge_up(void *ctx, const char *name, uint64_t mtu, const char *uplink)
+static struct err *linux_bridge_up(void *ctx, const struct net_network *network)
 {
     struct linux_net *ln = ctx;
+    const char *name = network->bridge, *uplink = network->uplink;
+    uint64_t mtu = network->mtu;
     AUTO(nl_links_done) struct nl_links links = { 0 };
     struct nl_link *l;
     bool made = false;

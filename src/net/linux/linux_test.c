@@ -43,6 +43,12 @@ static const struct net_nic *nic_find(struct arena *a, struct net_backend *b, co
     return NULL;
 }
 
+static struct err *bridge_up(struct net_backend *b, const char *name, const char *uplink)
+{
+    return b->bridge_up(
+        b->ctx, &(struct net_network){ .bridge = name, .mtu = 1500, .uplink = uplink, .nat = "", .nat6 = "" });
+}
+
 TEST(a_tap_joins_the_bridge_and_vanishes_with_its_descriptor)
 {
     AUTO(arena_drop) struct arena *a = arena_new();
@@ -57,8 +63,8 @@ TEST(a_tap_joins_the_bridge_and_vanishes_with_its_descriptor)
         .bridge = "xapi0", .vm = "b0b", .position = 0, .mac = "52:54:00:12:34:56", .mtu = 1400
     };
     CHECK_ERR(b.tap_open(b.ctx, &req, &tap, name), "INTERNAL_ERROR");
-    CHECK_OK(b.bridge_up(b.ctx, "xapi0", 1500, ""));
-    CHECK_OK(b.bridge_up(b.ctx, "xapi0", 1500, ""));
+    CHECK_OK(bridge_up(&b, "xapi0", ""));
+    CHECK_OK(bridge_up(&b, "xapi0", ""));
     CHECK_OK(b.tap_open(b.ctx, &req, &tap, name));
     CHECK(tap > 0);
     CHECK(if_nametoindex(name));
@@ -87,7 +93,7 @@ TEST(addresses_and_routes_move_to_the_bridge_and_back)
     IP("-6", "address", "add", "fd00::5/64", "dev", "up0", "nodad");
     IP("route", "add", "default", "via", "10.1.2.1", "dev", "up0");
 
-    CHECK_OK(b.bridge_up(b.ctx, "xenbr0", 1500, "up0"));
+    CHECK_OK(bridge_up(&b, "xenbr0", "up0"));
     nic = nic_find(a, &b, "xenbr0");
     CHECK(nic);
     CHECK_STR(nic->ip, "10.1.2.3");
@@ -97,8 +103,8 @@ TEST(addresses_and_routes_move_to_the_bridge_and_back)
     nic = nic_find(a, &b, "up0");
     CHECK_STR(nic->bridge, "xenbr0");
     CHECK_STR(nic->ip, "10.1.2.3"); /* told for its port */
-    CHECK_OK(b.bridge_up(b.ctx, "xenbr0", 1500, "up0"));
-    CHECK_ERR(b.bridge_up(b.ctx, "xenbr1", 1500, "up0"), "INTERNAL_ERROR"); /* it is taken */
+    CHECK_OK(bridge_up(&b, "xenbr0", "up0"));
+    CHECK_ERR(bridge_up(&b, "xenbr1", "up0"), "INTERNAL_ERROR"); /* it is taken */
     CHECK(!nic_find(a, &b, "xenbr1"));
 
     CHECK_OK(b.bridge_down(b.ctx, "xenbr0"));
@@ -124,7 +130,7 @@ TEST(somebody_elses_bridge_is_used_but_not_removed)
     CHECK_OK(linux_net_init(&b));
     IP("link", "add", "virbr0", "type", "bridge");
     IP("link", "set", "virbr0", "alias", "theirs", "up");
-    CHECK_OK(b.bridge_up(b.ctx, "virbr0", 1500, ""));
+    CHECK_OK(bridge_up(&b, "virbr0", ""));
     CHECK_OK(b.bridge_down(b.ctx, "virbr0"));
     CHECK(nic_find(a, &b, "virbr0"));
     net_backend_free(&b);

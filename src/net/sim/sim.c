@@ -56,20 +56,20 @@ static struct err *sim_scan(void *ctx, struct arena *a, struct net_nic **ret_nic
     return NULL;
 }
 
-static struct err *sim_bridge_up(void *ctx, const char *name, uint64_t mtu, const char *uplink)
+static struct err *sim_bridge_up(void *ctx, const struct net_network *network)
 {
     struct sim *s = ctx;
-    struct bridge *b = map_get(s->bridges, name);
+    struct bridge *b = map_get(s->bridges, network->bridge);
 
     if (!b) {
         b = mem_new(struct bridge);
-        map_put(s->bridges, name, b);
+        map_put(s->bridges, network->bridge, b);
     }
-    if (mtu)
-        b->mtu = mtu;
-    if (*uplink) {
+    if (network->mtu)
+        b->mtu = network->mtu;
+    if (*network->uplink) {
         free(b->uplink);
-        b->uplink = mem_strdup(uplink);
+        b->uplink = mem_strdup(network->uplink);
     }
     return NULL;
 }

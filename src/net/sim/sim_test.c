@@ -19,8 +19,9 @@ TEST_FIBER(bridges_are_remembered_and_taps_opened)
     struct net_tap_open_req tap_req = { .bridge = "xenbr0", .vm = "vm", .mac = "02:00:00:00:00:01" };
     CHECK_ERR(net_tap_open(client, a, &tap_req, &tap), "INTERNAL_ERROR");
     CHECK_OK(
-        net_bridge_up(client, a, &(struct net_bridge_up_req){ .bridge = "xenbr0", .mtu = 1500, .uplink = "eth0" }));
-    CHECK_OK(net_bridge_up(client, a, &(struct net_bridge_up_req){ .bridge = "xenbr0", .mtu = 1500, .uplink = "" }));
+        net_bridge_up(client, a, &(struct net_bridge_up_req){ { .bridge = "xenbr0", .mtu = 1500, .uplink = "eth0" } }));
+    CHECK_OK(
+        net_bridge_up(client, a, &(struct net_bridge_up_req){ { .bridge = "xenbr0", .mtu = 1500, .uplink = "" } }));
     CHECK_OK(net_tap_open(client, a, &tap_req, &tap));
     CHECK(tap.tap > 0);
     fd_drop(&tap.tap);
@@ -51,7 +52,7 @@ TEST_FIBER(names_that_are_no_interfaces_are_refused)
     ipc_pair(loop, &server, &client);
     net_mount(server, &b);
     for (size_t i = 0; i < ARRAY_LEN(names); i++)
-        CHECK_ERR(net_bridge_up(client, a, &(struct net_bridge_up_req){ .bridge = names[i], .uplink = "" }),
+        CHECK_ERR(net_bridge_up(client, a, &(struct net_bridge_up_req){ { .bridge = names[i], .uplink = "" } }),
             "INTERNAL_ERROR");
     ipc_close(client);
     ipc_close(server);
