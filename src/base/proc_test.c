@@ -11,30 +11,6 @@
 #include "base/fiber.h"
 #include "test.h"
 
-/* The real loop: children live in real time. */
-static void run_real(fiber_fn *fn)
-{
-    AUTO(loop_drop) struct loop *l = NULL;
-
-    CHECK_OK(loop_new(&l));
-    fiber_start(l, "test", fn, l);
-    loop_run(l);
-    loop_turn(l, false);
-}
-
-#define TEST_REAL(name)                 \
-    static void name##_body(void);      \
-    static void name##_fiber(void *arg) \
-    {                                   \
-        name##_body();                  \
-        loop_stop(arg);                 \
-    }                                   \
-    TEST(name)                          \
-    {                                   \
-        run_real(name##_fiber);         \
-    }                                   \
-    static void name##_body(void)
-
 static uint64_t soon(void)
 {
     return clock_now(fiber_loop()) + 20000000;

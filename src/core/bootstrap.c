@@ -9,6 +9,7 @@
 #include "core/core.h"
 #include "core/guest.h"
 #include "core/host.h"
+#include "core/machine.h"
 #include "core/ops.h"
 #include "core/suspend.h"
 #include "core/task.h"
@@ -330,6 +331,7 @@ struct err *core_start(struct core *c, uint64_t deadline_us)
     c->next_domid = 1;
     TRY(bootstrap_roles(c));
     TRY(host_take_inventory(c));
+    TRY(machine_take_facts(c));
     TRY(host_scan_pifs(c));
     TRY(bootstrap_templates(c));
     TRY(bootstrap_storage(c));

@@ -53,6 +53,7 @@ struct core {
     int64_t memory_promised; /* bytes, to guests that are being started */
     uint64_t next_domid;
     struct timer *gc;
+    struct timer *ssh; /* core/ssh.c; NULL before core_start() */
 };
 
 struct call {
@@ -97,6 +98,10 @@ void pool_register(struct api_handlers *h);
 void host_register(struct api_handlers *h);
 void host_evacuate_register(struct api_handlers *h);
 void agent_register(struct api_handlers *h);
+void machine_register(struct api_handlers *h);
+void machine_time_register(struct api_handlers *h);
+void ssh_register(struct api_handlers *h);
+void host_plugin_register(struct api_handlers *h);
 void vm_register(struct api_handlers *h);
 void vm_power_register(struct api_handlers *h);
 void vm_clone_register(struct api_handlers *h);

@@ -58,6 +58,10 @@ struct core *core_new(struct loop *l, struct store *store, const struct core_con
     host_register(&c->handlers);
     host_evacuate_register(&c->handlers);
     agent_register(&c->handlers);
+    machine_register(&c->handlers);
+    machine_time_register(&c->handlers);
+    ssh_register(&c->handlers);
+    host_plugin_register(&c->handlers);
     vm_register(&c->handlers);
     vm_power_register(&c->handlers);
     vm_clone_register(&c->handlers);
@@ -97,6 +101,7 @@ void core_free(struct core *c)
         return;
     store_off_change(c->store, store_changed, c);
     timer_free(c->gc);
+    timer_free(c->ssh);
     agent_free(c->agent);
     session_done(c);
     task_done(c);

@@ -7,6 +7,7 @@
 #include "core/call.h"
 #include "gen/ipc_core.h"
 #include "gen/ipc_host.h"
+#include "gen/ipc_machine.h"
 #include "gen/ipc_net.h"
 #include "gen/ipc_storage.h"
 #include "gen/ipc_vmevents.h"
@@ -127,6 +128,16 @@ static const struct host_ops host_fake = { .inventory = on_inventory,
     .vm_op = on_vm_op,
     .auth = on_auth,
     .console = on_console };
+
+static struct err *on_facts(struct ipc_call *c, struct machine_facts_req *req, struct machine_facts_rep *rep)
+{
+    (void)c;
+    (void)req;
+    *rep = (struct machine_facts_rep){ .hostname = "h1", .timezone = "UTC" };
+    return NULL;
+}
+
+static const struct machine_ops machine_fake = { .facts = on_facts };
 
 /* storage */
 
@@ -256,6 +267,7 @@ void fixture_init(struct fixture *f, struct loop *l)
     ipc_pair(l, &f->net, &f->net_far);
     ipc_pair(l, &f->gate, &f->gate_core);
     ipc_serve(f->host_far, &host_service, &host_fake, f);
+    ipc_serve(f->host_far, &machine_service, &machine_fake, f);
     ipc_serve(f->storage_far, &storage_service, &storage_fake, f);
     ipc_serve(f->net_far, &net_service, &net_fake, f);
     core_mount_events(f->core, f->host);

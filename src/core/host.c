@@ -1,5 +1,4 @@
 #include <string.h>
-#include <time.h>
 #include "core/core.h"
 #include "core/host.h"
 #include "core/implicit.h"
@@ -114,30 +113,6 @@ void host_enable_again(struct core *c, struct tx *t)
 
     if (host && !row_bool(host, F_host_enabled) && !*row_map_str(host, F_host_other_config, STAYS_DISABLED))
         tx_set(t, c->host_ref, F_host_enabled, value_bool(true));
-}
-
-static struct err *get_servertime(struct call *c, const struct host_get_servertime_args *a, struct value *ret)
-{
-    const struct row *host = NULL;
-
-    TRY(call_row(c, C_host, a->host, &host));
-    *ret = value_datetime(now_text(c->core, c->arena));
-    return NULL;
-}
-
-static struct err *get_server_localtime(
-    struct call *c, const struct host_get_server_localtime_args *a, struct value *ret)
-{
-    const struct row *host = NULL;
-    time_t now = (time_t)(clock_wall(c->core->loop) / 1000000);
-    char text[32];
-    struct tm tm;
-
-    TRY(call_row(c, C_host, a->host, &host));
-    localtime_r(&now, &tm);
-    strftime(text, sizeof(text), "%Y%m%dT%H:%M:%S", &tm);
-    *ret = value_datetime(arena_strdup(c->arena, text));
-    return NULL;
 }
 
 static struct err *is_in_emergency_mode(
@@ -260,8 +235,6 @@ void host_register(struct api_handlers *h)
 {
     h->host_disable = disable;
     h->host_enable = enable;
-    h->host_get_servertime = get_servertime;
-    h->host_get_server_localtime = get_server_localtime;
     h->host_is_in_emergency_mode = is_in_emergency_mode;
     h->host_compute_free_memory = compute_free_memory;
     h->host_compute_memory_overhead = compute_memory_overhead;

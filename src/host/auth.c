@@ -1,16 +1,11 @@
 #include "host/auth.h"
-#include <errno.h>
-#include <fcntl.h>
-#include <signal.h>
-#include <sys/epoll.h>
-#include <unistd.h>
-#include "base/fd.h"
+#include <string.h>
 #include "base/mem.h"
-#include "base/proc.h"
+#include "base/run.h"
 #include "base/str.h"
 
 #define ATTEMPT_US 20000000
-#define INPUT_MAX 4096 /* fits a pipe, so writing never waits */
+#define INPUT_MAX 4096
 #define ANSWER_MAX (64 * 1024)
 #define GROUPS_MAX 256
 
@@ -46,81 +41,26 @@ struct err *auth_answer_parse(struct arena *a, struct str text, struct host_auth
     return NULL;
 }
 
-static struct err *send_attempt(int fd, const char *user, const char *password)
-{
-    char text[INPUT_MAX];
-    size_t n = strlen(user) + 1, m = strlen(password) + 1;
-
-    memcpy(text, user, n);
-    memcpy(text + n, password, m);
-    struct err *e = fd_write_all(fd, text, n + m);
-    mem_wipe(text, sizeof(text));
-    return e;
-}
-
-static struct err *read_answer(int fd, uint64_t deadline, struct buf *b)
-{
-    for (;;) {
-        char *p = buf_reserve(b, 4096);
-        if (!p)
-            return err_internal("the auth process says too much");
-        if (!fiber_wait_fd(fd, EPOLLIN, deadline))
-            return err_internal("the auth process took too long");
-        ssize_t n = read(fd, p, 4096);
-        if (n < 0 && errno != EAGAIN && errno != EINTR)
-            return err_errno(errno, "read from the auth process");
-        if (n == 0)
-            return NULL;
-        if (n > 0)
-            buf_commit(b, (size_t)n);
-    }
-}
-
-struct pipes {
-    int in[2], out[2]; /* the child's input and output: [0] read end, [1] write end */
-};
-
-static void pipes_done(struct pipes *p)
-{
-    for (int i = 0; i < 2; i++) {
-        fd_drop(&p->in[i]);
-        fd_drop(&p->out[i]);
-    }
-}
-
 static struct err *attempt(
     struct auth_door *d, struct arena *a, const char *user, const char *password, struct host_auth_rep *ret)
 {
     const char *with_file[] = { d->program, "--passwd", d->passwd, NULL };
     const char *with_pam[] = { d->program, "--pam", NULL };
-    uint64_t deadline = clock_now(d->loop) + ATTEMPT_US;
-    AUTO(pipes_done) struct pipes p = { { -1, -1 }, { -1, -1 } };
-    AUTO(buf_done) struct buf b = { 0 };
-    AUTO(fd_drop) int pidfd = -1;
-    struct err *e;
-    int status;
-    pid_t pid;
+    char text[INPUT_MAX];
+    size_t n = strlen(user) + 1, m = strlen(password) + 1;
+    struct run_spec spec = { .argv = d->passwd ? with_file : with_pam,
+        .input = { text, n + m },
+        .out_max = ANSWER_MAX,
+        .errors_to_ours = true,
+        .timeout_us = ATTEMPT_US };
+    struct run_end end;
 
-    if (pipe2(p.in, O_CLOEXEC) < 0 || pipe2(p.out, O_CLOEXEC) < 0)
-        return err_errno(errno, "make pipes");
-    struct proc_fd fds[] = { { p.in[0], STDIN_FILENO }, { p.out[1], STDOUT_FILENO }, { STDERR_FILENO, STDERR_FILENO } };
-    struct proc_spec spec = {
-        .argv = d->passwd ? with_file : with_pam, .fds = fds, .n_fds = 3, .die_with_parent = SIGKILL
-    };
-    TRY(proc_spawn(&spec, &pid, &pidfd));
-    fd_drop(&p.in[0]);
-    fd_drop(&p.out[1]);
-    buf_init(&b, ANSWER_MAX);
-    e = send_attempt(p.in[1], user, password);
-    fd_drop(&p.in[1]);
-    if (!e)
-        e = fd_set_nonblock(p.out[0], true);
-    if (!e)
-        e = read_answer(p.out[0], deadline, &b);
-    if (e)
-        e = err_first(e, proc_kill(pidfd, SIGKILL));
-    proc_wait(pidfd, clock_now(d->loop) + ATTEMPT_US, &status);
-    return e ? e : auth_answer_parse(a, buf_str(&b), ret);
+    memcpy(text, user, n);
+    memcpy(text + n, password, m);
+    struct err *e = run_program(d->loop, &spec, a, &end);
+    mem_wipe(text, sizeof(text));
+    TRY(e);
+    return auth_answer_parse(a, end.out, ret);
 }
 
 struct err *auth_door_ask(

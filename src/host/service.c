@@ -409,6 +409,7 @@ void host_room_mount(struct host_room *h, struct ipc_peer *core)
 {
     ipc_serve(core, &host_service, &ops, h);
     host_stats_mount(core, h->c.cells);
+    machine_mount(core, &h->c.machine);
     vec_push(&h->cores, core);
     ipc_on_close(core, on_core_gone, h);
 }

@@ -3,6 +3,7 @@
 #include "host/broker.h"
 #include "host/cell.h"
 #include "host/inventory.h"
+#include "host/machine.h"
 
 /*
  * The host service (idl/ipc/host.toml). Every mounted peer is also told of what
@@ -16,6 +17,7 @@ struct host_room_config {
     struct broker broker;
     struct auth_door *auth;
     struct inventory_source inventory; /* strings borrowed */
+    struct machine machine;
     const char *power; /* program that takes "reboot" or "shutdown"; "machine": this machine's own; NULL: neither may */
 };
 

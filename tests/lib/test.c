@@ -198,3 +198,28 @@ int main(int argc, char **argv)
     vec_done(&tests);
     return failed ? 1 : 0;
 }
+
+struct real {
+    struct loop *loop;
+    void (*fn)(struct loop *loop);
+};
+
+static void real_fiber(void *arg)
+{
+    struct real *r = arg;
+
+    r->fn(r->loop);
+    loop_stop(r->loop);
+}
+
+void test_run_real(void (*fn)(struct loop *loop))
+{
+    AUTO(loop_drop) struct loop *loop = NULL;
+
+    CHECK_OK(loop_new(&loop));
+    struct real r = { loop, fn };
+    fiber_start(loop, "test", real_fiber, &r);
+    loop_run(loop);
+    for (int i = 0; i < 100 && loop_turn(loop, false); i++)
+        ; /* what the body let go of may end */
+}

@@ -37,6 +37,16 @@ void test_register(struct test_case *t);
     TEST_REGISTER_(name_, in_fiber)                     \
     static void test_##name_(struct loop *loop UNUSED)
 
+/* In a fiber of a loop with the real clock, for what the kernel does in its own time; the body sees `loop`. */
+void test_run_real(void (*fn)(struct loop *loop));
+#define TEST_REAL(name_)                                \
+    static void real_##name_(struct loop *loop UNUSED); \
+    TEST(name_)                                         \
+    {                                                   \
+        test_run_real(real_##name_);                    \
+    }                                                   \
+    static void real_##name_(struct loop *loop UNUSED)
+
 #define CHECK(cond) ((cond) ? (void)0 : test_fail(__FILE__, __LINE__, "%s", #cond))
 /* These two free the error. */
 #define CHECK_OK(expr) test_check_ok((expr), #expr, __FILE__, __LINE__)

@@ -25,7 +25,29 @@ from xapi import Client
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PR_SET_CHILD_SUBREAPER = 36
-SYSTEM_USERS = ["runnymede-gate", "runnymede-core", "runnymede-storage", "runnymede-net", "runnymede-metric"]
+SYSTEM_USERS = ["runnymede-gate", "runnymede-core", "runnymede-storage", "runnymede-net", "runnymede-metric", "runnymede-plugin"]
+
+
+# Writes down what it is told, and does it to the folder that it lies in.
+CONTROL = r"""#!/bin/sh
+dir=$(dirname "$0")
+echo "$*" >> "$dir/told"
+if [ -e "$dir/broken" ]; then echo "$1 is broken" >&2; exit 1; fi
+case "$1 $2" in
+"hostnamectl set-hostname") echo "$3" > "$dir/etc/hostname" ;;
+"timedatectl set-timezone") ln -sfn "/usr/share/zoneinfo/$3" "$dir/etc/localtime" ;;
+"timedatectl set-ntp") echo "$3" > "$dir/ntp" ;;
+"timedatectl show")
+    if [ "$(cat "$dir/ntp" 2>/dev/null)" = false ]; then echo NTPSynchronized=no; else echo NTPSynchronized=yes; fi ;;
+"timedatectl show-timesync")
+    servers=$(sed -n 's/^NTP=//p' "$dir/etc/systemd/timesyncd.conf.d/runnymede.conf" 2>/dev/null)
+    echo "SystemNTPServers=$servers"; echo "FallbackNTPServers=0.debian.pool.ntp.org"; echo "ServerName=${servers%% *}" ;;
+"systemctl enable") touch "$dir/running-$4" ;;
+"systemctl disable") rm -f "$dir/running-$4" ;;
+"systemctl is-active") [ -e "$dir/running-$3" ] ;;
+"journalctl -k") echo "[    0.000000] a pretended machine starts" ;;
+esac
+"""
 
 
 class StartError(Exception):
@@ -201,6 +223,7 @@ class Host:
         (self.state / "boot").mkdir(parents=True, exist_ok=True)
         for d in (self.state, self.state / "iso", self.state / "boot"):
             d.chmod(0o755)
+        self._pretend_machine()
         # A throwaway host may not power its machine: what it was asked to do is written down.
         self._write(self.folder / "power", f"#!/bin/sh\necho \"$1\" >> {self.folder}/powered\n", 0o755)
         self._write(self.folder / "runnymede.conf", f"""# A throwaway host, written by tools/lib/throwaway.py.
@@ -215,9 +238,23 @@ auth = file:{self.folder}/passwd
 users = {self.users}
 novnc_dir = {self.novnc}
 power = {self.folder}/power
+machine = {self.folder}/machine
 log_level = {self.log_level}
 """, 0o644)
         return program
+
+    def _pretend_machine(self):
+        """What a throwaway host takes for its machine: a folder, and a program that stands for the tools of systemd."""
+        machine = self.folder / "machine"
+        for d in ("systemd", "rsyslog.d", "iscsi", "profile.d", "runnymede/plugins", "runnymede/extensions"):
+            (machine / "etc" / d).mkdir(parents=True, exist_ok=True)
+        for d in (machine, machine / "etc", *(machine / "etc").rglob("*")):
+            if d.is_dir():
+                d.chmod(0o755)
+        self._write(machine / "etc/systemd/timesyncd.conf", "[Time]\n", 0o644)
+        if not (machine / "control").exists():
+            self._write(machine / "running-ssh", "")
+        self._write(machine / "control", CONTROL, 0o755)
 
     def start(self, timeout=60):
         program = self.prepare()

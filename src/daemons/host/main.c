@@ -24,7 +24,7 @@
 #define DIAL_US 15000000
 
 struct daemon {
-    const char *run, *state, *hyper, *auth, *core_user, *bin, *boot, *power;
+    const char *run, *state, *hyper, *auth, *core_user, *bin, *boot, *power, *plugin_user;
     bool no_walls;
     uid_t uid_base, core_uid;
     struct loop *loop;
@@ -34,6 +34,7 @@ struct daemon {
     struct vm_local local;
     struct launcher launcher;
     struct auth_door auth_door;
+    struct machine machine;
     struct cells *cells;
     struct host_room *room;
     struct ipc_dialer *storage, *net;
@@ -118,9 +119,11 @@ static struct err *cells(struct daemon *d)
 static void room(struct daemon *d)
 {
     static const char *const capabilities[] = { "hvm-3.0-x86_32", "hvm-3.0-x86_32p", "hvm-3.0-x86_64" };
-    struct host_room_config c = {
-        .cells = d->cells, .auth = &d->auth_door, .power = d->power, .broker = { d, ask_storage, ask_net, d->boot_dir }
-    };
+    struct host_room_config c = { .cells = d->cells,
+        .auth = &d->auth_door,
+        .power = d->power,
+        .machine = d->machine,
+        .broker = { d, ask_storage, ask_net, d->boot_dir } };
 
     d->inventory_hyper = (struct inventory_hyper){ d->probed.name, d->probed.version, d->probed.accelerator,
         d->probed.detail, d->probed.uefi, d->probed.vcpus_max, capabilities, ARRAY_LEN(capabilities) };
@@ -152,6 +155,8 @@ static struct err *setup(struct daemon *d)
     d->core_uid = getuid();
     if (d->core_user)
         TRY(daemon_user(d->core_user, &d->core_uid, &gid));
+    if (d->plugin_user && getuid() == 0)
+        TRY(daemon_user(d->plugin_user, &d->machine.plugin_uid, &d->machine.plugin_gid));
     d->vm_dir = mem_printf("%s/vm", d->run);
     d->boot_dir = d->boot ? mem_strdup(d->boot) : mem_printf("%s/boot", d->state);
     TRY(programs(d));
@@ -210,7 +215,8 @@ static bool arguments(struct daemon *d, int argc, char **argv)
         { "auth", required_argument, NULL, 'a' }, { "core-user", required_argument, NULL, 'c' },
         { "bin", required_argument, NULL, 'b' }, { "boot", required_argument, NULL, 'k' },
         { "uid-base", required_argument, NULL, 'u' }, { "no-walls", no_argument, NULL, 'w' },
-        { "power", required_argument, NULL, 'p' }, { 0 } };
+        { "power", required_argument, NULL, 'p' }, { "machine", required_argument, NULL, 'm' },
+        { "plugin-user", required_argument, NULL, 'l' }, { 0 } };
     uint64_t n;
 
     for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
@@ -234,6 +240,10 @@ static bool arguments(struct daemon *d, int argc, char **argv)
             d->no_walls = true;
         else if (c == 'p')
             d->power = optarg;
+        else if (c == 'm' && (cstr_eq(optarg, "machine") || optarg[0] == '/'))
+            d->machine.root = cstr_eq(optarg, "machine") ? "" : optarg;
+        else if (c == 'l')
+            d->plugin_user = optarg;
         else
             return false;
     }
@@ -251,7 +261,8 @@ int main(int argc, char **argv)
     if (!arguments(&d, argc, argv)) {
         fprintf(stderr,
             "usage: runnymede-host [--run DIR] [--state DIR] [--hyper qemu|sim] [--auth pam|file:PATH]\n"
-            "    [--core-user NAME] [--bin DIR] [--boot DIR] [--uid-base N] [--no-walls] [--power machine|PROGRAM]\n");
+            "    [--core-user NAME] [--bin DIR] [--boot DIR] [--uid-base N] [--no-walls] [--power machine|PROGRAM]\n"
+            "    [--machine machine|DIR] [--plugin-user NAME]\n");
         return 2;
     }
     e = daemon_start("host", &d.loop);

@@ -24,6 +24,7 @@ static const struct setting {
     { "web_dir", offsetof(struct config, web_dir), PATH, "", NULL },
     { "users", offsetof(struct config, users), TEXT, "system", "system none" },
     { "power", offsetof(struct config, power), TEXT, "no", NULL },
+    { "machine", offsetof(struct config, machine), TEXT, "no", NULL },
     { "log_level", offsetof(struct config, log_level), TEXT, "info", "debug info warn error" },
     { "log_dir", offsetof(struct config, log_dir), TEXT, "", NULL },
     { "bin_dir", offsetof(struct config, bin_dir), PATH, "", NULL },
@@ -143,6 +144,8 @@ struct err *config_check(struct config *c)
     }
     if (!cstr_eq(c->power, "no") && !cstr_eq(c->power, "yes") && c->power[0] != '/')
         return err_internal("power must be no, yes or the path of a program");
+    if (!cstr_eq(c->machine, "no") && !cstr_eq(c->machine, "yes") && c->machine[0] != '/')
+        return err_internal("machine must be no, yes or the path of a folder");
     if (!cstr_eq(c->log_dir, "-") && c->log_dir[0] != '/')
         return err_internal("log_dir must begin with /");
     return NULL;

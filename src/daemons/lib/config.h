@@ -22,6 +22,8 @@
  *   users        system                system: runnymede-gate, -core, -storage, -net; none: all as the caller
  *   power        no                    what host.reboot and host.shutdown do: yes (the machine itself), or the path
  *                                      of a program that takes "reboot" or "shutdown"; no: they fail
+ *   machine      no                    whose settings (host name, clock, services) clients may change, and whose
+ * plug-ins they may call: yes (the machine itself), or the path of a folder that is taken for one; no: nobody's
  *   log_level    info                  debug, info, warn, error
  *   log_dir      (empty)               folder of one log per daemon; empty: state_dir/log; "-": stderr
  *   bin_dir      (empty)               where the daemons are; empty: beside the supervisor
@@ -29,8 +31,8 @@
 #define CONFIG_PORT_ANY (-1)
 
 struct config {
-    char *state_dir, *run_dir, *listen, *hypervisor, *auth, *net, *novnc_dir, *web_dir, *users, *power, *log_level,
-        *log_dir, *bin_dir;
+    char *state_dir, *run_dir, *listen, *hypervisor, *auth, *net, *novnc_dir, *web_dir, *users, *power, *machine,
+        *log_level, *log_dir, *bin_dir;
     int http_port, https_port; /* 0: none, or CONFIG_PORT_ANY */
 };
 

@@ -27,40 +27,6 @@ struct world {
     const char *sr;
 };
 
-/* With the real clock: a simulated one runs days ahead while a program works, and sessions end. */
-struct real {
-    struct loop *loop;
-    void (*fn)(struct loop *loop);
-};
-
-static void real_fiber(void *arg)
-{
-    struct real *r = arg;
-
-    r->fn(r->loop);
-    loop_stop(r->loop);
-}
-
-static void run_real(void (*fn)(struct loop *loop))
-{
-    AUTO(loop_drop) struct loop *loop = NULL;
-
-    CHECK_OK(loop_new(&loop));
-    struct real r = { loop, fn };
-    fiber_start(loop, "test", real_fiber, &r);
-    loop_run(loop);
-    for (int i = 0; i < 100 && loop_turn(loop, false); i++)
-        ; /* what the body let go of may end */
-}
-
-#define TEST_REAL(name)                         \
-    static void real_##name(struct loop *loop); \
-    TEST(name)                                  \
-    {                                           \
-        run_real(real_##name);                  \
-    }                                           \
-    static void real_##name(struct loop *loop)
-
 static void storage_up(struct world *w)
 {
     struct fixture *f = &w->f;

@@ -88,6 +88,9 @@ static void plan_host(const struct config *c, struct daemon_plan *p)
         option(p, "--core-user", "runnymede-core");
     if (!cstr_eq(c->power, "no"))
         option(p, "--power", "%s", cstr_eq(c->power, "yes") ? "machine" : c->power);
+    if (!cstr_eq(c->machine, "no"))
+        option(p, "--machine", "%s", cstr_eq(c->machine, "yes") ? "machine" : c->machine);
+    option(p, "--plugin-user", "%s", cstr_eq(c->users, "system") ? "runnymede-plugin" : "nobody");
 }
 
 static void plan_storage(const struct config *c, struct daemon_plan *p)
