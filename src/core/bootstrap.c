@@ -6,6 +6,7 @@
 #include "base/uuid.h"
 #include "base/vec.h"
 #include "core/autostart.h"
+#include "core/certificate.h"
 #include "core/core.h"
 #include "core/guest.h"
 #include "core/host.h"
@@ -13,10 +14,13 @@
 #include "core/ops.h"
 #include "core/suspend.h"
 #include "core/task.h"
+#include "core/trust.h"
 #include "core/vdi.h"
 #include "core/vm.h"
 #include "gen/ipc_host.h"
 #include "gen/ipc_storage.h"
+
+#define GATE_WAIT_US (120UL * 1000 * 1000)
 
 /* Roles; their references are fixed, as subjects' default role names one. */
 
@@ -288,6 +292,13 @@ void core_attach_again(struct core *c)
     suspend_tidy(c);
 }
 
+void core_catch_up_gate(struct core *c)
+{
+    if (!c->ready && !waitq_wait(&c->started, clock_now(c->loop) + GATE_WAIT_US))
+        return; /* a core that does not start ends, and the next one asks again */
+    log_err(LOG_WARN_, "the door's certificate is not known", certificate_catch_up(c));
+}
+
 struct err *core_catch_up(struct core *c)
 {
     if (!c->ready)
@@ -337,6 +348,7 @@ struct err *core_start(struct core *c, uint64_t deadline_us)
     TRY(bootstrap_storage(c));
     TRY(recover(c));
     refresh_all(c);
+    trust_tidy(c);
     c->ready = true;
     suspend_tidy(c);
     waitq_wake_all(&c->started);

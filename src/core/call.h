@@ -33,11 +33,11 @@ struct core {
     struct store *store;
     const struct core_config *config;
     struct api_handlers handlers;
-    struct ipc_peer *host, *storage, *net, *metric; /* borrowed; NULL while gone */
-    struct waitq peers;                             /* one of them came or went */
-    struct waitq changed;                           /* the store changed */
-    struct waitq ops;                               /* an operation ended */
-    struct waitq started;                           /* core_start() is done */
+    struct ipc_peer *host, *storage, *net, *metric, *gate; /* borrowed; NULL while gone */
+    struct waitq peers;                                    /* one of them came or went */
+    struct waitq changed;                                  /* the store changed */
+    struct waitq ops;                                      /* an operation ended */
+    struct waitq started;                                  /* core_start() is done */
     bool ready;
     bool rebooted;  /* the machine, since the database was last used */
     char *host_ref; /* this host's objects; owned */
@@ -86,6 +86,7 @@ struct err *core_set(struct core *c, const char *ref, const struct field *f, str
 struct err *core_need_host(struct core *c, struct ipc_peer **ret) MUST_CHECK;
 struct err *core_need_storage(struct core *c, struct ipc_peer **ret) MUST_CHECK;
 struct err *core_need_net(struct core *c, struct ipc_peer **ret) MUST_CHECK;
+struct err *core_need_gate(struct core *c, struct ipc_peer **ret) MUST_CHECK;
 struct err *core_need_metric(struct core *c, struct ipc_peer **ret) MUST_CHECK;
 
 /* Every class file adds its explicit messages, and what its implicit ones do besides (implicit.h). */
@@ -102,6 +103,8 @@ void machine_register(struct api_handlers *h);
 void machine_time_register(struct api_handlers *h);
 void ssh_register(struct api_handlers *h);
 void host_plugin_register(struct api_handlers *h);
+void certificate_register(struct api_handlers *h);
+void trust_register(struct api_handlers *h);
 void vm_register(struct api_handlers *h);
 void vm_power_register(struct api_handlers *h);
 void vm_clone_register(struct api_handlers *h);

@@ -62,6 +62,8 @@ struct core *core_new(struct loop *l, struct store *store, const struct core_con
     machine_time_register(&c->handlers);
     ssh_register(&c->handlers);
     host_plugin_register(&c->handlers);
+    certificate_register(&c->handlers);
+    trust_register(&c->handlers);
     vm_register(&c->handlers);
     vm_power_register(&c->handlers);
     vm_clone_register(&c->handlers);
@@ -140,6 +142,12 @@ void core_set_metric(struct core *c, struct ipc_peer *peer)
     waitq_wake_all(&c->peers);
 }
 
+void core_set_gate(struct core *c, struct ipc_peer *peer)
+{
+    c->gate = peer;
+    waitq_wake_all(&c->peers);
+}
+
 static struct err *need(struct core *c, struct ipc_peer *const *slot, const char *name, struct ipc_peer **ret)
 {
     uint64_t deadline = clock_now(c->loop) + PEER_WAIT_US;
@@ -164,6 +172,11 @@ struct err *core_need_storage(struct core *c, struct ipc_peer **ret)
 struct err *core_need_net(struct core *c, struct ipc_peer **ret)
 {
     return need(c, &c->net, "net", ret);
+}
+
+struct err *core_need_gate(struct core *c, struct ipc_peer **ret)
+{
+    return need(c, &c->gate, "gate", ret);
 }
 
 struct err *core_need_metric(struct core *c, struct ipc_peer **ret)

@@ -22,6 +22,7 @@ struct core_config {
     const char *address;    /* what host.address says; empty: found from the management interface */
     const char *sr_dir;     /* folder of the SR made at first start */
     const char *iso_dir;    /* folder of the ISO library made at first start */
+    const char *trust_dir;  /* folder of certificates of others */
     const char *hypervisor; /* "qemu", "xen", "sim" */
     uint16_t https_port;    /* for console.location; 443 is left out of it */
     uint64_t auth_delay_us; /* how long a failed login waits; 5 s by contract, less in tests */
@@ -39,6 +40,9 @@ void core_set_storage(struct core *c, struct ipc_peer *peer);
 void core_set_net(struct core *c, struct ipc_peer *peer);
 void core_set_metric(struct core *c, struct ipc_peer *peer); /* also serves it what it must be told */
 
+/* Whose front door is ours; NULL when it is gone. */
+void core_set_gate(struct core *c, struct ipc_peer *peer);
+
 /* First start or recovery; needs the three services (waits for them until deadline). [waits] */
 struct err *core_start(struct core *c, uint64_t deadline_us) MUST_CHECK;
 
@@ -47,6 +51,9 @@ void core_mount(struct core *c, struct ipc_peer *gate);
 
 /* After the host service came back: what runs now? Does nothing before core_start() is done. [waits] */
 struct err *core_catch_up(struct core *c) MUST_CHECK;
+
+/* After the gate came: its certificate, and whether it opens without one. Waits for core_start(). [waits] */
+void core_catch_up_gate(struct core *c);
 
 /* After the storage service came back: it is told which SRs are connected. [waits] */
 void core_attach_again(struct core *c);

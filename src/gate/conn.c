@@ -210,7 +210,7 @@ static enum outcome serve_next(struct conn *c)
     size_t head_len = 0;
     int status = read_head(c, &head_len);
 
-    if (status < 0)
+    if (status < 0 || (c->door == GATE_PLAIN && gate_tls_only(c->gate)))
         return CONN_CLOSE;
     a = arena_new();
     if (!status)

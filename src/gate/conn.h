@@ -35,6 +35,9 @@ struct loop *gate_loop(const struct gate *g);
 const struct gate_config *gate_config(const struct gate *g);
 struct ipc_peer *gate_core(struct gate *g); /* [waits] a reference, or NULL when none came in time */
 
+/* door.c */
+void door_mount(struct gate *g, struct ipc_peer *core); /* serves it what it may ask of the gate */
+
 /* conn.c */
 void conn_main(void *conn); /* the fiber; frees the connection or hands it to a relay */
 uint64_t conn_deadline(const struct conn *c, uint32_t seconds);

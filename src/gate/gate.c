@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <unistd.h>
 #include "base/fd.h"
 #include "base/fiber.h"
 #include "base/log.h"
@@ -46,6 +47,8 @@ struct listener {
 struct gate {
     struct loop *loop;
     struct gate_config config;
+    struct tls_server *own_tls; /* in place of the one of the beginning; owned */
+    bool tls_only;
     struct link listeners, conns;
     struct map *addresses;
     unsigned n_conns, n_refused;
@@ -120,7 +123,26 @@ void gate_free(struct gate *g)
     if (g->core)
         ipc_unref(g->core);
     map_free(g->addresses);
+    tls_server_free(g->own_tls);
     free(g);
+}
+
+void gate_take_tls(struct gate *g, struct tls_server *tls)
+{
+    tls_server_free(g->own_tls);
+    g->own_tls = tls;
+    g->config.tls = tls;
+    log_info("new connections see another certificate");
+}
+
+void gate_set_tls_only(struct gate *g, bool on)
+{
+    g->tls_only = on;
+}
+
+bool gate_tls_only(const struct gate *g)
+{
+    return g->tls_only;
 }
 
 /* Connections */
@@ -234,6 +256,10 @@ static void on_incoming(void *arg, uint32_t events)
             return;
         if (fd < 0)
             continue; /* that client has gone again */
+        if (li->door == GATE_PLAIN && li->gate->tls_only) {
+            close(fd);
+            continue;
+        }
         if (li->door != GATE_LOCAL)
             tune(fd);
         address_text(&sa, text, sizeof(text));
@@ -279,6 +305,7 @@ void gate_add_core(struct gate *g, struct ipc_peer *core)
 
     g->core = ipc_ref(core);
     ipc_on_close(core, on_core_gone, g);
+    door_mount(g, core);
     if (old)
         ipc_unref(old);
     waitq_wake_all(&g->core_came);

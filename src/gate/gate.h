@@ -46,6 +46,12 @@ DEFINE_DROP(gate)
 
 /* Takes a listening socket. */
 void gate_listen(struct gate *g, int fd, enum gate_door door);
+/* Another certificate for new connections; those that are open keep theirs. Takes it. */
+void gate_take_tls(struct gate *g, struct tls_server *tls);
+/* The plain doors take nobody in, and hear no further request of those who are. */
+void gate_set_tls_only(struct gate *g, bool on);
+bool gate_tls_only(const struct gate *g);
+
 /* Takes one connected socket; `client` is the address that sessions will show. */
 void gate_accept(struct gate *g, int fd, enum gate_door door, const char *client);
 

@@ -255,6 +255,26 @@ static struct err *on_kernel_log(
     return NULL;
 }
 
+/* ---- the front door's files: it may write none itself ---- */
+
+static struct err *on_gate_certificate(struct ipc_call *c, struct machine_gate_certificate_req *req)
+{
+    const struct machine *m = c->ctx;
+    const char *path = arena_printf(c->arena, "%s/gate.pem", m->state_dir);
+
+    return file_write_atomic(AT_FDCWD, path, req->pem, strlen(req->pem), 0600);
+}
+
+static struct err *on_gate_tls_only(struct ipc_call *c, struct machine_gate_tls_only_req *req)
+{
+    const struct machine *m = c->ctx;
+    const char *path = arena_printf(c->arena, "%s/gate.pem.only", m->state_dir);
+
+    if (req->on)
+        return file_write_atomic(AT_FDCWD, path, "", 0, 0644);
+    return unlink(path) < 0 && errno != ENOENT ? err_errno(errno, "remove %s", path) : NULL;
+}
+
 /* ---- programs ---- */
 
 static struct err *on_program(struct ipc_call *c, struct machine_program_req *req, struct machine_program_rep *rep)
@@ -287,6 +307,8 @@ void machine_mount(struct ipc_peer *core, struct machine *m)
         .ssh = on_ssh,
         .console_timeout = on_console_timeout,
         .kernel_log = on_kernel_log,
+        .gate_certificate = on_gate_certificate,
+        .gate_tls_only = on_gate_tls_only,
         .program = on_program,
         .has_program = on_has_program,
     };

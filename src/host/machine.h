@@ -20,7 +20,8 @@
 struct machine {
     struct loop *loop; /* set by machine_mount() */
     const char *root;
-    uid_t plugin_uid; /* whom programs run as that do not ask for more; 0: as ourselves */
+    const char *state_dir; /* holds gate.pem, and gate.pem.only while plain HTTP is off */
+    uid_t plugin_uid;      /* whom programs run as that do not ask for more; 0: as ourselves */
     gid_t plugin_gid;
 };
 

@@ -106,6 +106,18 @@ void tls_server_free(struct tls_server *s)
     free(s);
 }
 
+struct err *tls_server_certificate(const struct tls_server *s, struct buf *ret_pem)
+{
+    AUTO(bio_drop) BIO *out = BIO_new(BIO_s_mem());
+    char *text;
+
+    if (!out || PEM_write_bio_X509(out, SSL_CTX_get0_certificate(s->ctx)) != 1)
+        return failed("write certificate");
+    long len = BIO_get_mem_data(out, &text);
+    buf_add(ret_pem, text, (size_t)len);
+    return NULL;
+}
+
 struct tls {
     SSL *ssl;
     uint32_t want;

@@ -19,8 +19,10 @@ struct tls;
 
 /* Certificate chain and key in one PEM text. */
 struct err *tls_server_new(struct str pem, struct tls_server **ret_server) MUST_CHECK;
-void tls_server_free(struct tls_server *s); /* after its connections; NULL is fine */
+void tls_server_free(struct tls_server *s); /* open connections go on; NULL is fine */
 DEFINE_DROP(tls_server)
+
+struct err *tls_server_certificate(const struct tls_server *s, struct buf *ret_pem) MUST_CHECK; /* without its key */
 
 struct tls *tls_new(struct tls_server *s, int fd);
 void tls_free(struct tls *t); /* the descriptor stays open; NULL is fine */

@@ -102,9 +102,24 @@ static void metric_down(void *ctx, struct ipc_peer *p)
     core_set_metric(((struct daemon *)ctx)->core, NULL);
 }
 
+static void ask_gate(void *arg)
+{
+    core_catch_up_gate(((struct daemon *)arg)->core);
+}
+
 static void gate_up(void *ctx, struct ipc_peer *p)
 {
-    core_mount(((struct daemon *)ctx)->core, p);
+    struct daemon *d = ctx;
+
+    core_mount(d->core, p);
+    core_set_gate(d->core, p);
+    fiber_start(d->loop, "ask the gate", ask_gate, d);
+}
+
+static void gate_down(void *ctx, struct ipc_peer *p)
+{
+    (void)p;
+    core_set_gate(((struct daemon *)ctx)->core, NULL);
 }
 
 /* A restart is an end like any other: the store is made for it. */
@@ -176,7 +191,7 @@ static void run(void *arg)
     d->storage = dial(d, "storage.sock", storage_up, storage_down);
     d->net = dial(d, "net.sock", net_up, net_down);
     d->metric = dial(d, "metric.sock", metric_up, metric_down);
-    d->gate = dial(d, "gate/core.sock", gate_up, NULL);
+    d->gate = dial(d, "gate/core.sock", gate_up, gate_down);
     fiber_start(d->loop, "start", start, d);
 }
 
@@ -234,6 +249,7 @@ int main(int argc, char **argv)
     d.config.hypervisor = d.hyper;
     if (!d.config.sr_dir)
         d.config.sr_dir = mem_printf("%s/sr", d.state);
+    d.config.trust_dir = mem_printf("%s/core/trust", d.state);
     if (!d.config.iso_dir)
         d.config.iso_dir = mem_printf("%s/iso", d.state);
     e = daemon_start("core", &d.loop);

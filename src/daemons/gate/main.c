@@ -298,6 +298,14 @@ static struct err *cert_load(const char *path, struct tls_server **ret_tls)
     return NULL;
 }
 
+/* Left there by the host process: the core, who knows as well, comes later than the first client. */
+static bool is_tls_only(const struct options *o)
+{
+    AUTO(mem_drop) char *mark = mem_printf("%s.only", o->cert ? o->cert : "");
+
+    return o->https != NO_PORT && access(mark, F_OK) == 0;
+}
+
 static void pages_load(struct site *s, const struct options *o)
 {
     if (o->web)
@@ -380,6 +388,7 @@ static struct err *run(struct loop *l, struct options *o)
     config.tls = tls;
     config.site = site;
     g = gate_new(l, &config);
+    gate_set_tls_only(g, is_tls_only(o));
     TRY(open_port(g, o, &o->http, GATE_PLAIN));
     TRY(open_port(g, o, &o->https, GATE_TLS));
     TRY(open_local(g, o->unix_path));

@@ -155,6 +155,7 @@ static struct err *setup(struct daemon *d)
     d->core_uid = getuid();
     if (d->core_user)
         TRY(daemon_user(d->core_user, &d->core_uid, &gid));
+    d->machine.state_dir = d->state;
     if (d->plugin_user && getuid() == 0)
         TRY(daemon_user(d->plugin_user, &d->machine.plugin_uid, &d->machine.plugin_gid));
     d->vm_dir = mem_printf("%s/vm", d->run);

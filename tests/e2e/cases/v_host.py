@@ -266,3 +266,160 @@ print(json.dumps({"result": len(json.load(sys.stdin)["params"]), "error": None, 
     t.fails("INVALID_VALUE", x.host.call_extension, h, "not JSON")
     t.fails("HANDLE_INVALID", x.host.has_extension, NULL, "Meadow.count")
     t.fails("HANDLE_INVALID", x.host.call_extension, NULL, json.dumps(call))
+
+
+def openssl(*argv, stdin=None):
+    import subprocess
+    r = subprocess.run(["openssl", *argv], input=stdin, capture_output=True, text=True, timeout=30)
+    if r.returncode:
+        raise RuntimeError(f"openssl {' '.join(argv)}: {r.stderr}")
+    return r.stdout
+
+
+def pair(t, name, *more, key=("rsa:2048",)):
+    k, c = t.host.folder / f"{name}.key", t.host.folder / f"{name}.crt"
+    openssl("req", "-x509", "-newkey", *key, "-nodes", "-keyout", str(k), "-out", str(c), "-subj", f"/CN={name}", *more)
+    return c.read_text(), k.read_text()
+
+
+def fingerprint(pem, digest="sha256"):
+    return openssl("x509", "-noout", "-fingerprint", f"-{digest}", stdin=pem).strip().split("=")[1]
+
+
+def seen_at_the_door(t):
+    import ssl
+    return ssl.get_server_certificate(("127.0.0.1", t.host.https))
+
+
+def door_row(t):
+    rows = [r for r in t.x.Certificate.get_all_records().values() if r["type"] == "host"]
+    t.equal(len(rows), 1, "certificates of the door")
+    return rows[0]
+
+
+@case(own_host=True)
+def the_door_shows_the_certificate_that_it_is_given_and_nobody_is_cut_off(t):
+    x, h = t.x, t.the_host()
+    first = door_row(t)
+    t.equal((first["host"], first["fingerprint_sha256"]), (h, fingerprint(seen_at_the_door(t))))
+    t.equal(first["fingerprint_sha1"], fingerprint(seen_at_the_door(t), "sha1"))
+    t.proven("host.get_server_certificate", x.host.get_server_certificate(h).strip() == seen_at_the_door(t).strip())
+    kept = t.client(url=t.host.tls_url)
+    cert, key = pair(t, "meadow", "-days", "30")
+    other, other_key = pair(t, "brook")
+    short, short_key = pair(t, "short", key=("rsa:1024",))
+    curve, curve_key = pair(t, "curve", key=("ec", "-pkeyopt", "ec_paramgen_curve:P-256"))
+    old, old_key = pair(t, "old", "-sha1")
+    for code, args in (("SERVER_CERTIFICATE_KEY_INVALID", (cert, "no key")),
+                       ("SERVER_CERTIFICATE_KEY_ALGORITHM_NOT_SUPPORTED", (curve, curve_key)),
+                       ("SERVER_CERTIFICATE_KEY_RSA_LENGTH_NOT_SUPPORTED", (short, short_key)),
+                       ("SERVER_CERTIFICATE_INVALID", ("no certificate", key)),
+                       ("SERVER_CERTIFICATE_KEY_MISMATCH", (cert, other_key)),
+                       ("SERVER_CERTIFICATE_SIGNATURE_NOT_SUPPORTED", (old, old_key)),
+                       ("SERVER_CERTIFICATE_CHAIN_INVALID", (cert, key, "no chain"))):
+        t.fails(code, x.host.install_server_certificate, h, *args)
+    t.equal(door_row(t)["uuid"], first["uuid"])
+    x.host.install_server_certificate(h, cert, key, other)
+    t.effect("host.install_server_certificate", seen_at_the_door(t).strip() == cert.strip()
+             and door_row(t)["fingerprint_sha256"] == fingerprint(cert) and door_row(t)["uuid"] != first["uuid"])
+    t.equal(kept.host.get_all(), [h])
+    import os
+    import signal
+    for name in ("gate", "core"):
+        os.kill(t.host.daemon_pids()[name], signal.SIGKILL)
+    x = t.x = t.eventually(lambda: _try(t.client), "the host is back")
+    t.equal(seen_at_the_door(t).strip(), cert.strip())
+    t.equal(door_row(t)["fingerprint_sha256"], fingerprint(cert))
+    x.host.reset_server_certificate(h)
+    t.effect("host.reset_server_certificate", fingerprint(seen_at_the_door(t)) == door_row(t)["fingerprint_sha256"]
+             and door_row(t)["fingerprint_sha256"] not in (fingerprint(cert), first["fingerprint_sha256"]))
+    before = door_row(t)["uuid"]
+    x.host.emergency_reset_server_certificate()
+    t.effect("host.emergency_reset_server_certificate", door_row(t)["uuid"] != before)
+    t.fails("MESSAGE_PARAMETER_COUNT_MISMATCH", x.host.emergency_reset_server_certificate, 1)
+    for m, args in (("get_server_certificate", []), ("install_server_certificate", [cert, key]), ("reset_server_certificate", [])):
+        t.fails("HANDLE_INVALID", getattr(x.host, m), NULL, *args)
+    logs = "".join(f.read_text() for f in (t.host.state / "log").glob("*.log"))
+    t.check("PRIVATE KEY" not in logs, "no key in the logs")
+
+
+def _try(fn):
+    try:
+        return fn()
+    except Exception:  # noqa: BLE001 - the daemons are on their way
+        return None
+
+
+@case(own_host=True)
+def plain_http_is_closed_and_opened_again(t):
+    import os
+    import signal
+    x, h = t.client(url=t.host.tls_url), t.the_host()
+    t.fails("HANDLE_INVALID", x.host.set_https_only, NULL, True)
+    x.host.set_https_only(h, True)
+    t.check(_try(t.client) is None, "no way in")
+    t.check(_try(lambda: t.x.host.get_all()) is None, "nor for who was in")
+    os.kill(t.host.daemon_pids()["gate"], signal.SIGKILL)
+    x = t.eventually(lambda: _try(lambda: t.client(url=t.host.tls_url)), "the gate is back")
+    t.check(_try(t.client) is None, "still no way in")
+    t.effect("host.set_https_only", x.host.get_https_only(h) is True)
+    x.host.set_https_only(h, False)
+    t.equal(t.client().host.get_https_only(h), False)
+
+
+@case
+def certificates_of_others_and_revocation_lists_are_kept_by_name(t):
+    x, p = t.x, t.pool()
+    ca, _ = pair(t, "authority")
+    other, _ = pair(t, "registry")
+    for bad in ("", "../x", ".x", "a b"):
+        t.fails("CERTIFICATE_NAME_INVALID", x.pool.install_ca_certificate, bad, ca)
+        t.fails("CRL_NAME_INVALID", x.pool.crl_install, bad, ca)
+    t.fails("CERTIFICATE_CORRUPT", x.pool.install_ca_certificate, "authority", "nothing")
+    x.pool.install_ca_certificate("authority", ca)
+    row = next(r for r in x.Certificate.get_all_records().values() if r["name"] == "authority")
+    t.effect("pool.install_ca_certificate", (row["type"], row["host"], row["fingerprint_sha256"])
+             == ("ca", NULL, fingerprint(ca)))
+    t.equal((t.host.state / "core/trust/certs" / row["uuid"]).read_text().strip(), ca.strip())
+    t.fails("CERTIFICATE_ALREADY_EXISTS", x.pool.install_ca_certificate, "authority", ca)
+    t.fails("CERTIFICATE_ALREADY_EXISTS", x.pool.certificate_install, "authority", ca)
+    x.pool.certificate_install("registry", other)
+    t.effect("pool.certificate_install", sorted(x.pool.certificate_list()) == ["authority", "registry"])
+    t.proven("pool.certificate_list", {r["name"] for r in x.Certificate.get_all_records().values() if r["name"]}
+             == set(x.pool.certificate_list()))
+    x.pool.certificate_uninstall("registry")
+    t.effect("pool.certificate_uninstall", x.pool.certificate_list() == ["authority"])
+    x.pool.uninstall_ca_certificate("authority")
+    t.effect("pool.uninstall_ca_certificate", x.pool.certificate_list() == []
+             and not (t.host.state / "core/trust/certs" / row["uuid"]).exists())
+    for m in ("uninstall_ca_certificate", "certificate_uninstall"):
+        t.fails("CERTIFICATE_DOES_NOT_EXIST", getattr(x.pool, m), "authority")
+    t.fails("MESSAGE_PARAMETER_COUNT_MISMATCH", x.pool.certificate_list, 1)
+    t.fails("CERTIFICATE_LACKS_PURPOSE", x.pool.install_trusted_certificate, p, False, ca, [])
+    t.fails("TRUSTED_CERTIFICATE_INVALID", x.pool.install_trusted_certificate, p, True, "nothing", ["ldaps"])
+    x.pool.install_trusted_certificate(p, False, ca, ["ldaps"])
+    ref = next(r for r, v in x.Certificate.get_all_records().items() if v["type"] == "pinned")
+    t.effect("pool.install_trusted_certificate", x.Certificate.get_purpose(ref) == ["ldaps"])
+    t.fails("TRUSTED_CERTIFICATE_ALREADY_EXISTS", x.pool.install_trusted_certificate, p, True, ca, [])
+    shown = next(r for r, v in x.Certificate.get_all_records().items() if v["type"] == "host")
+    t.fails("NOT_TRUSTED_CERTIFICATE", x.pool.uninstall_trusted_certificate, p, shown)
+    x.pool.uninstall_trusted_certificate(p, ref)
+    t.effect("pool.uninstall_trusted_certificate", ref not in x.Certificate.get_all())
+
+
+@case
+def revocation_lists_are_kept(t):
+    x, d = t.x, t.host.folder
+    pair(t, "revoker")
+    (d / "index.txt").write_text("")
+    (d / "ca.cnf").write_text(f"[ca]\ndefault_ca=c\n[c]\ndatabase={d}/index.txt\ndefault_md=sha256\ndefault_crl_days=30\n")
+    crl = openssl("ca", "-gencrl", "-config", str(d / "ca.cnf"), "-cert", str(d / "revoker.crt"), "-keyfile", str(d / "revoker.key"))
+    t.fails("CRL_CORRUPT", x.pool.crl_install, "revoked", "nothing")
+    x.pool.crl_install("revoked", crl)
+    t.effect("pool.crl_install", x.pool.crl_list() == ["revoked"])
+    t.proven("pool.crl_list", (t.host.state / "core/trust/crls/revoked").read_text() == crl)
+    t.fails("CRL_ALREADY_EXISTS", x.pool.crl_install, "revoked", crl)
+    x.pool.crl_uninstall("revoked")
+    t.effect("pool.crl_uninstall", x.pool.crl_list() == [])
+    t.fails("CRL_DOES_NOT_EXIST", x.pool.crl_uninstall, "revoked")
+    t.fails("MESSAGE_PARAMETER_COUNT_MISMATCH", x.pool.crl_list, 1)
