@@ -14,7 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
-PROGRAMS = ["auth", "core", "gate", "guests", "host", "metric", "net", "storage", "supervisor", "vm"]
+PROGRAMS = ["auth", "core", "gate", "guests", "host", "metric", "net", "report", "storage", "supervisor", "vm"]
 UNITS = ["core.service", "gate.service", "guests.service", "host.service", "metric.service", "net.service", "storage.service"]
 
 

@@ -1,5 +1,6 @@
 /* Hosts. */
 #include <string.h>
+#include "cli/transfer.h"
 #include "cli/verb.h"
 
 #define SELECT_NOTE "Hosts are named by host=UUID|NAME, uuid= or filters; where there is only one, it is meant."
@@ -68,6 +69,24 @@ static struct err *host_dmesg(struct xe *x)
     return each(x, "host", dmesg_one);
 }
 
+/* Of the host that answers; a bar would need to know how much there will be. */
+static struct err *host_get_system_status(struct xe *x)
+{
+    const char *file, *entries = arg_get(&x->args, "entries"), *output = arg_get(&x->args, "output");
+    const char *pairs[] = { "entries", entries ? entries : "", "output", output ? output : "tar" };
+
+    TRY(arg_need(&x->args, "filename", &file));
+    return transfer_download(x, "/system-status", pairs, 2, file, -1, "Status report of a host");
+}
+
+static struct err *host_logs_download(struct xe *x)
+{
+    const char *file;
+
+    TRY(arg_need(&x->args, "filename", &file));
+    return transfer_download(x, "/host_logs_download", NULL, 0, file, -1, "Logs of a host");
+}
+
 const struct verb host_verbs[] = {
     { "host-enable", host_enable, "", "", "host", "Lets VMs start on hosts again. " SELECT_NOTE },
     { "host-disable", host_disable, "", "", "host", "No new VM starts on the host until it is enabled. " SELECT_NOTE },
@@ -75,5 +94,8 @@ const struct verb host_verbs[] = {
     { "host-shutdown", host_shutdown, "", "", "host", "Shuts disabled hosts without VMs down. " SELECT_NOTE },
     { "host-evacuate", host_evacuate, "", "", "host", "Moves the VMs of hosts elsewhere. " SELECT_NOTE },
     { "host-dmesg", host_dmesg, "", "", "host", "Shows the hypervisor's messages. " SELECT_NOTE },
+    { "host-get-system-status", host_get_system_status, "filename", "entries,output", NULL,
+        "Fetches logs and state of the host as a tar (or tar.gz, tar.bz2), without secrets." },
+    { "host-logs-download", host_logs_download, "filename", "", NULL, "Fetches the logs of the host as a tar.gz." },
     { 0 },
 };

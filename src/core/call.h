@@ -46,6 +46,7 @@ struct core {
     struct map *principals;    /* session ref -> struct session_entry */
     struct map *tasks;         /* task ref -> struct task_run: tasks this process runs */
     struct map *streams;       /* stream id -> struct stream */
+    struct map *reports;       /* stream id -> ref of its task (owned) */
     struct map *consoles;      /* stream id -> VM uuid (owned): open ones */
     struct map *registrations; /* session ref -> struct registration (old event interface) */
     struct map *missed;        /* VM uuid -> power state (owned) it told of while an operation of ours was under way */
@@ -105,6 +106,7 @@ void ssh_register(struct api_handlers *h);
 void host_plugin_register(struct api_handlers *h);
 void certificate_register(struct api_handlers *h);
 void trust_register(struct api_handlers *h);
+void status_register(struct api_handlers *h);
 void vm_register(struct api_handlers *h);
 void vm_power_register(struct api_handlers *h);
 void vm_clone_register(struct api_handlers *h);

@@ -44,6 +44,7 @@ struct core *core_new(struct loop *l, struct store *store, const struct core_con
     c->principals = map_new();
     c->tasks = map_new();
     c->streams = map_new();
+    c->reports = map_new();
     c->consoles = map_new();
     c->registrations = map_new();
     c->missed = map_new();
@@ -64,6 +65,7 @@ struct core *core_new(struct loop *l, struct store *store, const struct core_con
     host_plugin_register(&c->handlers);
     certificate_register(&c->handlers);
     trust_register(&c->handlers);
+    status_register(&c->handlers);
     vm_register(&c->handlers);
     vm_power_register(&c->handlers);
     vm_clone_register(&c->handlers);
@@ -108,6 +110,7 @@ void core_free(struct core *c)
     session_done(c);
     task_done(c);
     map_free(c->streams);
+    free_values(c->reports);
     free_values(c->consoles);
     event_done(c);
     free_values(c->missed);

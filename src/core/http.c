@@ -5,6 +5,7 @@
 #include "core/metrics.h"
 #include "core/rbac.h"
 #include "core/session.h"
+#include "core/status.h"
 #include "core/task.h"
 #include "core/transfer.h"
 #include "model/own.h"
@@ -85,6 +86,8 @@ static const struct {
     { "get_vm_rrds", metrics_http },
     { "sr_rrd", metrics_http },
     { "own_metrics", metrics_http },
+    { "get_system_status", status_http },
+    { "get_host_logs_download", status_logs_http },
 };
 
 static action_fn *built_action(const char *name)
@@ -149,5 +152,6 @@ struct err *http_request(struct core *c, struct arena *a, struct core_http_req *
 void http_stream_done(struct core *c, uint64_t stream_id, uint64_t bytes, bool complete)
 {
     console_stream_done(c, stream_id);
+    status_stream_done(c, stream_id, complete);
     transfer_stream_done(c, stream_id, bytes, complete);
 }

@@ -292,6 +292,11 @@ static struct err *on_has_program(
     return NULL;
 }
 
+static struct err *on_report(struct ipc_call *c, struct machine_report_req *req, struct machine_report_rep *rep)
+{
+    return machine_report_start(c->ctx, req, &rep->stream);
+}
+
 void machine_mount(struct ipc_peer *core, struct machine *m)
 {
     static const struct machine_ops ops = {
@@ -309,6 +314,7 @@ void machine_mount(struct ipc_peer *core, struct machine *m)
         .kernel_log = on_kernel_log,
         .gate_certificate = on_gate_certificate,
         .gate_tls_only = on_gate_tls_only,
+        .report = on_report,
         .program = on_program,
         .has_program = on_has_program,
     };

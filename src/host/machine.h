@@ -20,6 +20,8 @@
 struct machine {
     struct loop *loop; /* set by machine_mount() */
     const char *root;
+    const char *report; /* the program that writes a status report; NULL: there is none */
+    const char *run_dir;
     const char *state_dir; /* holds gate.pem, and gate.pem.only while plain HTTP is off */
     uid_t plugin_uid;      /* whom programs run as that do not ask for more; 0: as ourselves */
     gid_t plugin_gid;
@@ -35,3 +37,7 @@ struct err *machine_program_run(struct machine *m, struct arena *a, const struct
     struct machine_program_rep *rep) MUST_CHECK;
 struct err *machine_program_find(
     struct machine *m, struct arena *a, const char *kind, const char *name, const char **ret_path) MUST_CHECK;
+
+/* report.c */
+struct machine_report_req;
+struct err *machine_report_start(struct machine *m, const struct machine_report_req *req, int *ret_stream) MUST_CHECK;

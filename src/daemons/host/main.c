@@ -29,7 +29,7 @@ struct daemon {
     uid_t uid_base, core_uid;
     struct loop *loop;
     struct walls *walls;
-    char *vm_program, *auth_program, *vm_dir, *boot_dir;
+    char *vm_program, *auth_program, *report_program, *vm_dir, *boot_dir;
     struct vm_program process;
     struct vm_local local;
     struct launcher launcher;
@@ -156,6 +156,9 @@ static struct err *setup(struct daemon *d)
     if (d->core_user)
         TRY(daemon_user(d->core_user, &d->core_uid, &gid));
     d->machine.state_dir = d->state;
+    d->machine.run_dir = d->run;
+    log_err(LOG_WARN_, "no status reports", daemon_find(d->bin, "report", &d->report_program));
+    d->machine.report = d->report_program;
     if (d->plugin_user && getuid() == 0)
         TRY(daemon_user(d->plugin_user, &d->machine.plugin_uid, &d->machine.plugin_gid));
     d->vm_dir = mem_printf("%s/vm", d->run);

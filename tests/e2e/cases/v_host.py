@@ -423,3 +423,54 @@ def revocation_lists_are_kept(t):
     t.effect("pool.crl_uninstall", x.pool.crl_list() == [])
     t.fails("CRL_DOES_NOT_EXIST", x.pool.crl_uninstall, "revoked")
     t.fails("MESSAGE_PARAMETER_COUNT_MISMATCH", x.pool.crl_list, 1)
+
+
+def members(data, mode="r:*"):
+    import io
+    import tarfile
+    with tarfile.open(fileobj=io.BytesIO(data), mode=mode) as tar:
+        return {m.name.removeprefix("status/"): tar.extractfile(m).read() for m in tar.getmembers()}
+
+
+@case
+def a_report_holds_logs_and_state_and_no_secret(t):
+    import json
+    x, h = t.x, t.the_host()
+    x.secret.create({"value": "a-word-for-nobody", "other_config": {}})
+    x.host.add_to_other_config(h, "iscsi_password", "a-word-for-nobody")
+    t.on_end(lambda: x.host.remove_from_other_config(h, "iscsi_password"))
+    capabilities = x.host.get_system_status_capabilities(h)
+    auth = []
+    status, _, body = x.handler("GET", "/system-status", auth)
+    t.equal(status, 200)
+    files = members(body)
+    for entry in ("xapi", "xenserver-logs", "kernel-info"):
+        t.check(f'key="{entry}"' in capabilities, entry)
+    t.proven("host.get_system_status_capabilities", {"about.txt", "records/host.json", "logs/core.log"} <= set(files), set(files))
+    t.fails("HANDLE_INVALID", x.host.get_system_status_capabilities, NULL)
+    t.equal(json.loads(files["records/host.json"])[h]["uuid"], x.host.get_uuid(h))
+    everything = b"".join(files.values())
+    for word in (b"a-word-for-nobody", x.session_ref.encode(), t.host.password.encode()):
+        t.check(word not in everything, f"{word} is left out")
+    status, _, body = x.handler("GET", "/system-status", [*auth, ("entries", "kernel-info"), ("output", "tar.bz2")])
+    names = set(members(body))
+    t.check(any(n.startswith("kernel-info/") for n in names) and "logs/core.log" not in names, names)
+    for bad in (("entries", "kernel-info,../x"), ("output", "zip")):
+        t.equal(x.handler("GET", "/system-status", [*auth, bad])[0], 400)
+    t.equal(x.handler("GET", "/system-status", [("session_id", "OpaqueRef:no")])[0], 401)
+    status, _, body = x.handler("GET", "/host_logs_download", auth)
+    t.check("logs/gate.log" in members(body), "the logs")
+
+
+@case
+def xe_fetches_reports(t):
+    import os
+    import subprocess
+    d = t.host.folder
+    env = {"PATH": os.environ["PATH"], "HOME": str(d), "XE_SOCKET": f"{t.host.run}/xapi.sock"}
+    for verb, more in (("host-get-system-status", ["entries=kernel-info", "output=tar"]), ("host-logs-download", [])):
+        file = d / f"{verb}.out"
+        r = subprocess.run([t.host.build / "src/cli/xe", verb, f"filename={file}", *more], capture_output=True, text=True,
+                           timeout=60, env=env)
+        t.equal((r.returncode, r.stderr), (0, r.stderr), verb)
+        t.check("about.txt" in members(file.read_bytes()), verb)
