@@ -42,6 +42,8 @@ static struct err *on_bridge_up(struct ipc_call *c, struct net_bridge_up_req *re
     TRY(name_check(req->network.bridge));
     if (*req->network.uplink)
         TRY(name_check(req->network.uplink));
+    if (*req->network.uplink && (*req->network.nat || *req->network.nat6))
+        return err_internal("a network has an uplink, or NAT");
     return b->bridge_up(b->ctx, &req->network);
 }
 

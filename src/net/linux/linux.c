@@ -12,14 +12,19 @@
 #include "base/fd.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "base/log.h"
+#include "net/linux/filter.h"
 #include "net/linux/move.h"
+#include "net/linux/nat.h"
 #include "net/linux/nl.h"
 #include "net/linux/scan.h"
 
 #define OURS "runnymede"
 
 struct linux_net {
-    struct nl *nl; /* owned */
+    struct nl *nl;   /* owned */
+    struct nft *nft; /* owned; NULL: this kernel has no packet filter that we may use */
+    struct net_dhcp dhcp;
 };
 
 /* A bridge of ours has the alias "runnymede" or "runnymede UPLINK". */
@@ -134,6 +139,8 @@ static struct err *uplink_add(struct nl *n, struct nl_link *bridge, struct nl_li
 
     if (!l)
         return err_internal("there is no interface %s", name);
+    if (cstr_eq(l->kind, "tun"))
+        return err_internal("%s is the way out of user-mode networking: it serves NAT, not a bridge", name);
     if (l->master == bridge->index)
         return NULL;
     if (l->master)
@@ -149,6 +156,22 @@ static struct err *uplink_add(struct nl *n, struct nl_link *bridge, struct nl_li
     if (e)
         err_ignore(enslave(n, l->index, 0), "undoing: the first error is the one to tell");
     return e;
+}
+
+static struct err *nat(struct linux_net *ln, const struct nl_link *bridge, const char *gateway)
+{
+    struct nat_net net;
+
+    TRY(nat_parse(gateway, &net));
+    if (!is_ours(bridge))
+        return err_internal("bridge %s is somebody else's", bridge->name);
+    if (!ln->nft)
+        return err_internal("no packet filter, so no NAT");
+    if (!nft_name_valid(bridge->name))
+        return err_internal("%s is no name for a network with NAT", bridge->name);
+    TRY(nat_up(ln->nl, ln->nft, bridge->name, bridge->index, &net));
+    const struct net_range range = { bridge->name, net.gateway, net.first, net.last, net.mask };
+    return ln->dhcp.serve(ln->dhcp.ctx, &range);
 }
 
 static struct err *linux_bridge_up(void *ctx, const struct net_network *network)
@@ -181,6 +204,8 @@ static struct err *linux_bridge_up(void *ctx, const struct net_network *network)
         e = link_set(ln->nl, l->index, 0, 0, "set bridge mtu", fill_mtu, &(uint32_t){ (uint32_t)mtu });
     if (!e)
         e = up(ln->nl, l->index);
+    if (!e && *network->nat)
+        e = nat(ln, l, network->nat);
     if (e && made && l)
         err_ignore(link_delete(ln->nl, l->index), "undoing: the first error is the one to tell");
     return e;
@@ -199,6 +224,9 @@ static struct err *linux_bridge_down(void *ctx, const char *name)
     for (size_t i = 0; i < links.v.len; i++)
         if (links.v.p[i].master == l->index && !cstr_eq(links.v.p[i].name, uplink_of(l)))
             return err_internal("bridge %s still has port %s", name, links.v.p[i].name);
+    TRY(ln->dhcp.end(ln->dhcp.ctx, name));
+    if (ln->nft && nft_name_valid(name))
+        TRY(nat_down(ln->nft, name));
     struct nl_link *uplink = nl_links_find(&links, uplink_of(l));
     if (uplink && uplink->master == l->index) {
         TRY(enslave(ln->nl, uplink->index, 0));
@@ -208,8 +236,10 @@ static struct err *linux_bridge_down(void *ctx, const char *name)
 }
 
 /* Our end of the cable has the guest's address with the first byte fe: high, so that no bridge takes it for its own. */
-static struct err *tap_setup(struct nl *n, struct nl_links *links, const char *name, const struct net_tap_open_req *req)
+static struct err *tap_setup(
+    struct linux_net *ln, struct nl_links *links, const char *name, const struct net_tap_open_req *req)
 {
+    struct nl *n = ln->nl;
     struct nl_link *tap, *bridge;
     unsigned char mac[6];
     char alias[128];
@@ -231,6 +261,8 @@ static struct err *tap_setup(struct nl *n, struct nl_links *links, const char *n
         &(uint32_t){ req->mtu >= 68 && req->mtu <= 65535 ? (uint32_t)req->mtu : bridge->mtu }));
     err_ignore(
         link_set(n, tap->index, 0, 0, "silence tap", fill_silent, NULL), "kernels without IPv6 have nothing to say");
+    if (ln->nft && !cstr_empty(req->mac))
+        TRY(filter_set(ln->nft, name, req->mac));
     TRY(enslave(n, tap->index, bridge->index));
     return up(n, tap->index);
 }
@@ -248,7 +280,7 @@ static struct err *linux_tap_open(void *ctx, const struct net_tap_open_req *req,
         ifr.ifr_name, sizeof(ifr.ifr_name), "rnytap%%d"); /* the kernel finds a number; gone with the last descriptor */
     if (ioctl(fd, TUNSETIFF, &ifr) < 0)
         return err_errno(errno, "make tap");
-    TRY(tap_setup(ln->nl, &links, ifr.ifr_name, req));
+    TRY(tap_setup(ln, &links, ifr.ifr_name, req));
     snprintf(ret_name, 16, "%.15s", ifr.ifr_name);
     *ret_fd = fd_take(&fd);
     return NULL;
@@ -266,16 +298,28 @@ static void linux_free(void *ctx)
     struct linux_net *ln = ctx;
 
     nl_free(ln->nl);
+    nft_close(ln->nft);
     free(ln);
 }
 
-struct err *linux_net_init(struct net_backend *b)
+struct err *linux_net_init(struct net_backend *b, const struct net_dhcp *dhcp)
 {
     AUTO(nl_drop) struct nl *nl = NULL;
+    struct nft *nft = NULL;
 
     TRY(nl_open(&nl));
+    struct err *e = nft_open(&nft);
+    if (!e)
+        e = nft_run(nft, "try the packet filter", "add table netdev runnymede\n");
+    if (e) {
+        log_err(LOG_WARN_, "running without a wall: guests may use each other's addresses, and there is no NAT", e);
+        nft_close(nft);
+        nft = NULL;
+    }
     struct linux_net *ln = mem_new(struct linux_net);
     ln->nl = MOVE(nl);
+    ln->nft = nft;
+    ln->dhcp = *dhcp;
     *b =
         (struct net_backend){ "linux", ln, linux_scan, linux_bridge_up, linux_bridge_down, linux_tap_open, linux_free };
     return NULL;

@@ -1,5 +1,6 @@
 #pragma once
 #include "net/backend.h"
+#include "net/dhcp.h"
 
 /*
  * Bridges and taps of this kernel, through rtnetlink. A bridge that we made
@@ -9,4 +10,4 @@
  *
  * Needs CAP_NET_ADMIN, except for scan.
  */
-struct err *linux_net_init(struct net_backend *b) MUST_CHECK;
+struct err *linux_net_init(struct net_backend *b, const struct net_dhcp *dhcp) MUST_CHECK;

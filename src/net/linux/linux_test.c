@@ -1,13 +1,16 @@
 #include "net/linux/linux.h"
 #include <fcntl.h>
 #include <net/if.h>
+#include <poll.h>
 #include <sched.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include "base/fd.h"
 #include "base/proc.h"
 #include "base/str.h"
+#include "net/linux/nat.h"
 #include "test.h"
 
 /* Each test has a network namespace of its own; without the right to make one it is skipped, visibly. */
@@ -19,7 +22,7 @@ static bool in_own_network(void)
     return false;
 }
 
-static void ip(const char *const *argv)
+static void run(const char *const *argv, int expected)
 {
     AUTO(fd_drop) int pidfd = -1;
     int status = -1;
@@ -27,9 +30,9 @@ static void ip(const char *const *argv)
 
     CHECK_OK(proc_spawn(&(struct proc_spec){ .argv = argv }, &pid, &pidfd));
     CHECK(waitpid(pid, &status, 0) == pid);
-    CHECK_INT(status, 0);
+    CHECK_INT(WEXITSTATUS(status), expected);
 }
-#define IP(...) ip((const char *const[]){ "/usr/sbin/ip", __VA_ARGS__, NULL })
+#define IP(...) run((const char *const[]){ "/usr/sbin/ip", __VA_ARGS__, NULL }, 0)
 
 static const struct net_nic *nic_find(struct arena *a, struct net_backend *b, const char *name)
 {
@@ -42,6 +45,23 @@ static const struct net_nic *nic_find(struct arena *a, struct net_backend *b, co
             return &nics[i];
     return NULL;
 }
+
+/* Who would hand out addresses, and what it was told. */
+static struct net_range served;
+
+static struct err *serve(void *ctx UNUSED, const struct net_range *range)
+{
+    served = *range;
+    return NULL;
+}
+
+static struct err *end(void *ctx UNUSED, const char *bridge UNUSED)
+{
+    served = (struct net_range){ 0 };
+    return NULL;
+}
+
+static const struct net_dhcp dhcp = { NULL, serve, end };
 
 static struct err *bridge_up(struct net_backend *b, const char *name, const char *uplink)
 {
@@ -58,7 +78,7 @@ TEST(a_tap_joins_the_bridge_and_vanishes_with_its_descriptor)
 
     if (!in_own_network())
         return;
-    CHECK_OK(linux_net_init(&b));
+    CHECK_OK(linux_net_init(&b, &dhcp));
     struct net_tap_open_req req = {
         .bridge = "xapi0", .vm = "b0b", .position = 0, .mac = "52:54:00:12:34:56", .mtu = 1400
     };
@@ -85,7 +105,7 @@ TEST(addresses_and_routes_move_to_the_bridge_and_back)
 
     if (!in_own_network())
         return;
-    CHECK_OK(linux_net_init(&b));
+    CHECK_OK(linux_net_init(&b, &dhcp));
     IP("link", "add", "up0", "type", "veth");
     IP("link", "set", "up0", "address", "02:00:00:00:00:aa", "up");
     IP("address", "add", "10.1.2.3/24", "dev", "up0");
@@ -127,11 +147,121 @@ TEST(somebody_elses_bridge_is_used_but_not_removed)
 
     if (!in_own_network())
         return;
-    CHECK_OK(linux_net_init(&b));
+    CHECK_OK(linux_net_init(&b, &dhcp));
     IP("link", "add", "virbr0", "type", "bridge");
     IP("link", "set", "virbr0", "alias", "theirs", "up");
     CHECK_OK(bridge_up(&b, "virbr0", ""));
     CHECK_OK(b.bridge_down(b.ctx, "virbr0"));
     CHECK(nic_find(a, &b, "virbr0"));
+    net_backend_free(&b);
+}
+
+TEST(a_nat_network_has_an_address_and_rules_of_its_own)
+{
+    struct net_backend b;
+    struct net_network n = { .bridge = "nat0", .mtu = 1500, .uplink = "", .nat = "10.87.5.1/24", .nat6 = "" };
+
+    if (!in_own_network())
+        return;
+    CHECK_OK(linux_net_init(&b, &dhcp));
+    CHECK_OK(b.bridge_up(b.ctx, &n));
+    CHECK_OK(b.bridge_up(b.ctx, &n)); /* idempotent */
+    CHECK_INT(ntohl(served.mask.s_addr), 0xffffff00);
+    IP("addr", "show", "dev", "nat0", "to", "10.87.5.1/32");
+    run((const char *const[]){ "/usr/sbin/nft", "list", "table", "inet", "runnymede-nat0", NULL }, 0);
+    n.nat = "10.87.5.1";
+    CHECK_ERR(b.bridge_up(b.ctx, &n), "INTERNAL_ERROR");
+    CHECK_OK(b.bridge_down(b.ctx, "nat0"));
+    CHECK_INT(served.mask.s_addr, 0);
+    run((const char *const[]){ "/usr/sbin/nft", "list", "table", "inet", "runnymede-nat0", NULL }, 1);
+    net_backend_free(&b);
+}
+
+TEST(guests_addresses_lie_beside_the_gateway)
+{
+    static const char *const wrong[] = { "", "10.1.2.3", "10.1.2.0/24", "10.1.2.255/24", "10.1.2.1/7", "10.1.2.1/29",
+        "10.1.2.1/24/1", "x/24", "10.1.2.1/", "::1/24" };
+    struct nat_net n;
+
+    CHECK_OK(nat_parse("10.1.2.1/24", &n));
+    CHECK_INT(ntohl(n.first.s_addr), 0x0a010202);
+    CHECK_INT(ntohl(n.last.s_addr), 0x0a0102fe);
+    CHECK_OK(nat_parse("10.1.2.254/24", &n));
+    CHECK_INT(ntohl(n.first.s_addr), 0x0a010201);
+    CHECK_INT(ntohl(n.last.s_addr), 0x0a0102fd);
+    for (size_t i = 0; i < ARRAY_LEN(wrong); i++)
+        CHECK_ERR(nat_parse(wrong[i], &n), "INTERNAL_ERROR");
+}
+
+/* An Ethernet frame of the smallest size. */
+static void frame(unsigned char *f, const char *from, uint16_t type)
+{
+    memset(f, 0, 60);
+    memset(f, 0xff, 6);
+    CHECK(sscanf(from, "%hhx:%hhx:%hhx:%hhx:%hhx:%hhx", &f[6], &f[7], &f[8], &f[9], &f[10], &f[11]) == 6);
+    f[12] = (unsigned char)(type >> 8);
+    f[13] = (unsigned char)type;
+}
+
+/* Sends as the guest would: a tap's frames have ten bytes before them (IFF_VNET_HDR). */
+static void send_frame(int tap, const unsigned char *f)
+{
+    unsigned char with_header[70] = { 0 };
+
+    memcpy(with_header + 10, f, 60);
+    CHECK_INT(write(tap, with_header, sizeof(with_header)), sizeof(with_header));
+}
+
+/* The next frame of this type that comes out of the other tap within 0.3 s. */
+static bool hears(int tap, uint16_t type)
+{
+    for (unsigned char f[2048];;) {
+        struct pollfd p = { .fd = tap, .events = POLLIN };
+
+        if (poll(&p, 1, 300) <= 0)
+            return false;
+        ssize_t n = read(tap, f, sizeof(f));
+        if (n >= 24 && f[22] == type >> 8 && f[23] == (type & 0xff))
+            return true;
+    }
+}
+
+TEST(a_guest_speaks_with_its_own_address_only)
+{
+    static const char mine[] = "52:54:00:00:00:01", yours[] = "52:54:00:00:00:02";
+    struct net_tap_open_req one = { .bridge = "xapi0", .vm = "a", .mac = mine, .mtu = 1500 },
+                            two = { .bridge = "xapi0", .vm = "b", .mac = yours, .mtu = 1500 };
+    unsigned char f[60];
+    struct net_backend b;
+    char name[16];
+    int a = -1, c = -1;
+
+    if (!in_own_network())
+        return;
+    CHECK_OK(linux_net_init(&b, &dhcp));
+    CHECK_OK(bridge_up(&b, "xapi0", ""));
+    CHECK_OK(b.tap_open(b.ctx, &one, &a, name));
+    CHECK_OK(b.tap_open(b.ctx, &two, &c, name));
+    frame(f, mine, 0x88b5);
+    send_frame(a, f);
+    CHECK(hears(c, 0x88b5));
+    frame(f, yours, 0x88b6);
+    send_frame(a, f);
+    CHECK(!hears(c, 0x88b6));
+    frame(f, mine, 0x0806); /* ARP that tells of somebody else's address */
+    memcpy(f + 14, "\0\1\x8\0\6\4\0\2", 8);
+    memcpy(f + 22, "\x52\x54\0\0\0\2", 6);
+    send_frame(a, f);
+    CHECK(!hears(c, 0x0806));
+    memcpy(f + 22, f + 6, 6);
+    send_frame(a, f);
+    CHECK(hears(c, 0x0806));
+    fd_drop(&a);
+    CHECK_OK(b.tap_open(b.ctx, &two, &a, name)); /* the first one's name, and another address */
+    frame(f, yours, 0x88b7);
+    send_frame(a, f);
+    CHECK(hears(c, 0x88b7));
+    fd_drop(&a);
+    fd_drop(&c);
     net_backend_free(&b);
 }

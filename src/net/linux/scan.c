@@ -8,6 +8,7 @@
 #include <unistd.h>
 #include "base/fd.h"
 #include "base/str.h"
+#include "net/backend.h"
 
 /* What the kernel calls an address or a gateway of an interface. */
 struct fact {
@@ -177,7 +178,9 @@ struct err *scan_interfaces(struct nl *n, struct arena *a, struct net_nic **ret_
         struct net_nic *nic = &nics[len];
         bool port = master && cstr_eq(master->kind, "bridge");
 
-        if (!l->ethernet || cstr_eq(l->kind, "tun"))
+        bool way_out = cstr_eq(l->kind, "tun") && cstr_eq(l->name, NET_UPLINK); /* stands for the host's NIC there */
+
+        if (!l->ethernet || (cstr_eq(l->kind, "tun") && !way_out))
             continue;
         nic->device = arena_strdup(a, l->name);
         nic->mac = arena_printf(
@@ -186,6 +189,7 @@ struct err *scan_interfaces(struct nl *n, struct arena *a, struct net_nic **ret_
         nic->carrier = l->carrier && l->up;
         nic->bridge = port ? arena_strdup(a, master->name) : "";
         hardware(a, l, nic);
+        nic->physical = nic->physical || way_out;
         addresses(a, &facts, port && !has_address(&facts, l->index) ? l->master : l->index, nic);
         len++;
     }
