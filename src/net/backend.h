@@ -22,6 +22,7 @@ void net_backend_free(struct net_backend *b); /* the members, not b itself */
 
 /* The interface of user-mode networking within a private network (daemons/net/space.h): a host's only NIC there. */
 #define NET_UPLINK "uplink0"
+#define NET_TAP_PREFIX "rnytap" /* of guests' taps, each of which goes with its last descriptor */
 
 /* A name that Linux takes for an interface: 1 to 15 bytes, no blank, no '/', neither "." nor "..", no '%'. */
 bool net_name_valid(const char *name);

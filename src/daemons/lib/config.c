@@ -19,7 +19,7 @@ static const struct setting {
     { "https_port", offsetof(struct config, https_port), PORT, "443", NULL },
     { "hypervisor", offsetof(struct config, hypervisor), TEXT, "qemu", "qemu sim" },
     { "auth", offsetof(struct config, auth), TEXT, "pam", NULL },
-    { "net", offsetof(struct config, net), TEXT, "", "linux sim" },
+    { "net", offsetof(struct config, net), TEXT, "", "linux private sim" },
     { "novnc_dir", offsetof(struct config, novnc_dir), PATH, "/usr/share/novnc", NULL },
     { "web_dir", offsetof(struct config, web_dir), PATH, "", NULL },
     { "users", offsetof(struct config, users), TEXT, "system", "system none" },

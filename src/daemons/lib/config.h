@@ -16,7 +16,8 @@
  *   https_port   443                   the same
  *   hypervisor   qemu                  qemu, sim
  *   auth         pam                   pam, file:PATH
- *   net          linux                 linux, sim; without a line sim goes with hypervisor sim
+ *   net          linux                 linux: this machine's network; private: one of its own, without rights; sim;
+ *                                      without a line sim goes with hypervisor sim
  *   novnc_dir    /usr/share/novnc
  *   web_dir      (empty)               folder of the web interface
  *   users        system                system: runnymede-gate, -core, -storage, -net; none: all as the caller

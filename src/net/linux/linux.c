@@ -276,8 +276,8 @@ static struct err *linux_tap_open(void *ctx, const struct net_tap_open_req *req,
 
     if (fd < 0)
         return err_errno(errno, "open /dev/net/tun");
-    snprintf(
-        ifr.ifr_name, sizeof(ifr.ifr_name), "rnytap%%d"); /* the kernel finds a number; gone with the last descriptor */
+    snprintf(ifr.ifr_name, sizeof(ifr.ifr_name),
+        NET_TAP_PREFIX "%%d"); /* the kernel finds a number; gone with the last descriptor */
     if (ioctl(fd, TUNSETIFF, &ifr) < 0)
         return err_errno(errno, "make tap");
     TRY(tap_setup(ln, &links, ifr.ifr_name, req));

@@ -91,7 +91,11 @@ def without_descriptors_calls_fail_and_nothing_is_lost(t):
     vm = t.vm("kept", disk=True, nic=True)
     for name in ("host", "storage", "net", "core", "gate"):
         pid = t.host.daemon_pids()[name]
-        undo = limit(pid, resource.RLIMIT_NOFILE, n_open(pid))
+        try:
+            undo = limit(pid, resource.RLIMIT_NOFILE, n_open(pid))
+        except PermissionError:
+            t.equal(name, "net", "it may live in a user namespace of its own, where nobody limits it")
+            continue
         try:
             # A gate without descriptors lets whoever comes wait at the door: these clients do not wait long.
             quiet(lambda: t.bare(timeout=5).login("root", t.host.password).VM.start(vm, False, False))
