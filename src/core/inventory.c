@@ -5,6 +5,7 @@
 #include "base/uuid.h"
 #include "core/core.h"
 #include "core/host.h"
+#include "core/network.h"
 #include "core/ops.h"
 #include "gen/ipc_host.h"
 #include "gen/ipc_net.h"
@@ -370,6 +371,8 @@ struct err *host_scan_pifs(struct core *c)
     for (size_t i = 0; i < row_n_related(host, F_host_PIFs); i++)
         managed = managed || row_bool(row_related(host, F_host_PIFs, i), F_PIF_management);
     struct tx *t = tx_begin(c->store);
+    if (!store_count(c->store, C_network)) /* a new host */
+        network_add_nat(a, t, rep.nics, rep.n_nics);
     for (size_t i = 0; i < rep.n_nics; i++) {
         const struct net_nic *nic = &rep.nics[i];
         const struct row *known = pif_of(c, nic->device);

@@ -1,4 +1,5 @@
 #include "core/network.h"
+#include <arpa/inet.h>
 #include <string.h>
 #include "core/implicit.h"
 #include "core/ops.h"
@@ -8,15 +9,57 @@
 #define BRIDGE_MAX 15
 #define DEFAULT_MTU 1500
 
+/* The network's interface on this host: a physical one; what lies on top of it is made by its own class. */
+static const char *uplink_of(struct arena *a, const struct row *network)
+{
+    for (size_t i = 0; i < row_n_related(network, F_network_PIFs); i++) {
+        const struct row *pif = row_related(network, F_network_PIFs, i);
+
+        if (row_bool(pif, F_PIF_physical) && ref_is_null(row_str(pif, F_PIF_bond_slave_of)))
+            return arena_strdup(a, row_str(pif, F_PIF_device));
+    }
+    return "";
+}
+
 struct net_network network_plan(struct arena *a, const struct row *network)
 {
     return (struct net_network){
         .bridge = arena_strdup(a, row_str(network, F_network_bridge)),
         .mtu = (uint64_t)row_int(network, F_network_MTU),
-        .uplink = "",
+        .uplink = uplink_of(a, network),
         .nat = arena_strdup(a, row_map_str(network, F_network_other_config, "nat")),
         .nat6 = arena_strdup(a, row_map_str(network, F_network_other_config, "nat6")),
     };
+}
+
+static bool overlaps(const struct net_nic *nic, uint32_t net)
+{
+    struct in_addr ip, mask;
+
+    return inet_pton(AF_INET, nic->ip, &ip) == 1 && inet_pton(AF_INET, nic->netmask, &mask) == 1 &&
+        (ntohl(ip.s_addr) & ntohl(mask.s_addr) & 0xffffff00U) == (net & ntohl(mask.s_addr) & 0xffffff00U);
+}
+
+void network_add_nat(struct arena *a, struct tx *t, const struct net_nic *nics, size_t n_nics)
+{
+    uint32_t net = 0x0a570000; /* 10.87.0.0/24, and the 255 after it */
+    struct value keys[2] = { value_str("nat") };
+
+    for (size_t i = 0; i < n_nics && (net & 0xff00) != 0xff00; i++)
+        if (overlaps(&nics[i], net)) {
+            net += 0x100;
+            i = (size_t)-1; /* all of them once more */
+        }
+    keys[1] = value_str(arena_printf(a, "10.87.%u.1/24", net >> 8 & 0xff));
+    const struct tx_field fields[] = {
+        { F_network_name_label, value_str("Host NAT network") },
+        { F_network_name_description, value_str("Guests get an address by DHCP and reach out through their host") },
+        { F_network_bridge, value_str("nat0") },
+        { F_network_MTU, value_int(DEFAULT_MTU) },
+        { F_network_managed, value_bool(true) },
+        { F_network_other_config, value_map(keys, 1) },
+    };
+    tx_create(t, C_network, NULL, fields, ARRAY_LEN(fields));
 }
 
 static struct err *check(struct core *c, const struct row *network, const char *op)

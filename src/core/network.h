@@ -8,3 +8,6 @@
  * texts are copied into the arena.
  */
 struct net_network network_plan(struct arena *a, const struct row *network);
+
+/* The network that a new host comes with: NAT, in a range that none of its interfaces is in. */
+void network_add_nat(struct arena *a, struct tx *t, const struct net_nic *nics, size_t n_nics);

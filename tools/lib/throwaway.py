@@ -146,11 +146,12 @@ def hash_password(build, password):
 
 class Host:
     def __init__(self, folder=None, build=None, hypervisor="sim", password=None, listen="127.0.0.1", http=0, https=0,
-                 users=None, net="sim", log_level="info", accounts=(), novnc="/usr/share/novnc"):
+                 users=None, net=None, log_level="info", accounts=(), novnc="/usr/share/novnc"):
         self.own_folder = folder is None
         self.folder = Path(folder or tempfile.mkdtemp(prefix="runnymede-host.")).absolute()
         self.build = Path(build or default_build()).absolute()
-        self.hypervisor, self.listen, self.log_level, self.net = hypervisor, listen, log_level, net
+        self.hypervisor, self.listen, self.log_level = hypervisor, listen, log_level
+        self.net = net or ("sim" if hypervisor == "sim" else "private")
         self.http, self.https = http or free_port(listen), https or free_port(listen)
         self.password = password or secrets.token_urlsafe(12)
         self.users = users or ("system" if has_system_users() else "none")
