@@ -12,6 +12,7 @@
 #include "core/host.h"
 #include "core/machine.h"
 #include "core/ops.h"
+#include "core/guest_report.h"
 #include "core/suspend.h"
 #include "core/task.h"
 #include "core/trust.h"
@@ -306,6 +307,7 @@ struct err *core_catch_up(struct core *c)
     TRY(take_guests(c));
     refresh_all(c);
     suspend_tidy(c);
+    guest_report_catch_up(c);
     return NULL;
 }
 
@@ -351,6 +353,7 @@ struct err *core_start(struct core *c, uint64_t deadline_us)
     trust_tidy(c);
     c->ready = true;
     suspend_tidy(c);
+    guest_report_catch_up(c);
     waitq_wake_all(&c->started);
     if (c->rebooted)
         autostart(c);

@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "core/core.h"
 #include "core/nvram.h"
+#include "core/guest_report.h"
 #include "core/suspend.h"
 #include "core/vm.h"
 #include "gen/ipc_host.h"
@@ -156,9 +157,20 @@ void guest_catch_up(struct core *c, const char *vm_ref)
     fiber_start(c->loop, "ask again", ask_again, q);
 }
 
+static struct err *on_reported(struct ipc_call *ic, struct vmevents_reported_req *req)
+{
+    struct core *c = ic->ctx;
+    const struct row *vm = store_by_uuid(c->store, C_VM, req->vm);
+    struct err *e = vm ? guest_report_take(c, arena_strdup(ic->arena, row_ref(vm)), &req->report) : NULL;
+
+    if (e)
+        log_err(LOG_WARN_, "a guest's report is not kept, the next one may be", e);
+    return NULL;
+}
+
 void core_mount_events(struct core *c, struct ipc_peer *host)
 {
-    static const struct vmevents_ops ops = { .changed = on_changed };
+    static const struct vmevents_ops ops = { .changed = on_changed, .reported = on_reported };
 
     ipc_serve(host, &vmevents_service, &ops, c);
 }

@@ -5,6 +5,7 @@
 #include "base/uuid.h"
 #include "core/core.h"
 #include "core/implicit.h"
+#include "core/guest_report.h"
 #include "gen/ipc_host.h"
 
 #define VBD_MAX 255 /* positions 0 to 254; 255 is the control domain's */
@@ -100,9 +101,7 @@ void vm_set_halted(struct core *c, struct tx *t, const char *vm_ref)
     const struct row *metrics = row_follow(c->store, vm, F_VM_metrics);
     if (metrics)
         tx_set(t, row_ref(metrics), F_VM_metrics_current_domain_type, value_str("unspecified"));
-    const struct row *guest = row_follow(c->store, vm, F_VM_guest_metrics);
-    if (guest)
-        tx_destroy(t, row_ref(guest));
+    guest_report_drop(c, t, vm_ref);
 }
 
 /* Create and destroy */
@@ -189,11 +188,9 @@ struct err *vm_destroy_record(struct call *c, const char *vm_ref)
     for (size_t i = 0; i < row_n_related(vm, F_VM_children); i++)
         tx_set(t, row_ref(row_related(vm, F_VM_children, i)), F_VM_parent, value_str(parent));
     const struct row *metrics = row_follow(c->core->store, vm, F_VM_metrics);
-    const struct row *guest = row_follow(c->core->store, vm, F_VM_guest_metrics);
     if (metrics)
         tx_destroy(t, row_ref(metrics));
-    if (guest)
-        tx_destroy(t, row_ref(guest));
+    guest_report_drop(c->core, t, vm_ref);
     tx_destroy(t, vm_ref);
     return tx_commit(t);
 }

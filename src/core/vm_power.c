@@ -5,6 +5,7 @@
 #include "core/guest.h"
 #include "core/host.h"
 #include "core/implicit.h"
+#include "core/guest_report.h"
 #include "core/suspend.h"
 #include "core/task.h"
 #include "core/vdi.h"
@@ -198,6 +199,7 @@ static struct err *start_on_host(struct call *c, const char *vm_ref, const char 
     promise_memory(c->core, vm, &promise);
     struct tx *t = tx_begin(c->core->store);
     tx_set(t, vm_ref, F_VM_scheduled_to_be_resident_on, value_str(host_ref));
+    guest_report_drop(c->core, t, vm_ref);
     TRY(tx_apply(t, NULL));
     struct err *e = core_need_host(c->core, &host);
     if (!e)

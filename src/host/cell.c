@@ -240,7 +240,17 @@ static struct err *on_changed(struct ipc_call *call, struct vmevents_changed_req
     return NULL;
 }
 
-static const struct vmevents_ops events_ops = { .changed = on_changed };
+static struct err *on_reported(struct ipc_call *call, struct vmevents_reported_req *req)
+{
+    struct cells *c = call->ctx;
+    struct cell *cell = map_get(c->by_uuid, req->vm);
+
+    if (cell && cell->peer == call->peer && c->config.on_report)
+        c->config.on_report(c->config.ctx, req->vm, &req->report);
+    return NULL;
+}
+
+static const struct vmevents_ops events_ops = { .changed = on_changed, .reported = on_reported };
 
 /* ---- the vm process ---- */
 

@@ -50,6 +50,8 @@ struct cells_config {
     /* A guest did something by itself. [waits] not. */
     void (*on_change)(void *ctx, const char *uuid, const char *what, const char *detail, const struct vm_state *state,
         struct str nvram);
+    /* Its agent said something new. [waits] not. */
+    void (*on_report)(void *ctx, const char *uuid, const struct vm_report *report);
     void *ctx;
 };
 

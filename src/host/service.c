@@ -332,6 +332,20 @@ static struct err *on_console(struct ipc_call *c, struct host_console_req *req, 
     return NULL;
 }
 
+/* Without the lock, since it changes nothing; a guest that is gone has said nothing. */
+static struct err *on_vm_report(struct ipc_call *c, struct host_vm_report_req *req, struct host_vm_report_rep *rep)
+{
+    struct host_room *h = c->ctx;
+    struct cell *cell = cells_find(h->c.cells, req->vm);
+    struct vm_report_rep inner = { 0 };
+    struct ipc_peer *peer = cell && cell->peer ? ipc_ref(cell->peer) : NULL;
+    struct err *e = peer ? vm_report(peer, c->arena, &(struct vm_report_req){ 0 }, &inner) : NULL;
+
+    ipc_unref(peer);
+    rep->report = inner.report;
+    return e;
+}
+
 /* ---- the host itself ---- */
 
 static struct err *on_auth(struct ipc_call *c, struct host_auth_req *req, struct host_auth_rep *rep)
@@ -372,6 +386,7 @@ static const struct host_ops ops = {
     .nic_plug = on_nic_plug,
     .nic_unplug = on_nic_unplug,
     .console = on_console,
+    .vm_report = on_vm_report,
     .vm_suspend = host_on_suspend,
     .vm_resume = host_on_resume,
     .vm_migrate = host_on_migrate,
@@ -392,6 +407,16 @@ void host_room_changed(
     log_info("guest changed", F("vm", uuid), F("what", what), F("power", state->power));
     for (size_t i = 0; h && i < h->cores.len; i++)
         log_err(LOG_WARN_, "the core was not told; it asks when it comes back", vmevents_changed(h->cores.p[i], &req));
+}
+
+void host_room_reported(void *ctx, const char *uuid, const struct vm_report *report)
+{
+    struct host_room *h = *(struct host_room **)ctx;
+    struct vmevents_reported_req req = { .vm = uuid, .report = *report };
+
+    for (size_t i = 0; h && i < h->cores.len; i++)
+        log_err(LOG_WARN_, "the core does not hear of a guest's report; it asks when it comes back",
+            vmevents_reported(h->cores.p[i], &req));
 }
 
 static void on_core_gone(void *ctx, struct ipc_peer *p)

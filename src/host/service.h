@@ -27,5 +27,6 @@ DEFINE_DROP(host_room)
 
 void host_room_mount(struct host_room *h, struct ipc_peer *core);
 /* cells_config.on_change, ctx: struct host_room ** (the cells are made first). */
+void host_room_reported(void *ctx, const char *uuid, const struct vm_report *report); /* on_report, likewise */
 void host_room_changed(
     void *ctx, const char *uuid, const char *what, const char *detail, const struct vm_state *state, struct str nvram);

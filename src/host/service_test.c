@@ -239,9 +239,11 @@ static void room_init(struct room *r, struct loop *loop)
     ipc_pair(loop, &r->net, &r->net_far);
     ipc_serve(r->net_far, &net_service, &net_played, r);
     auth_door_init(&r->auth, loop, "/nonexistent/auth", NULL);
-    struct cells_config config = {
-        .dir = dir, .launcher = &r->launcher, .on_change = host_room_changed, .ctx = &r->host
-    };
+    struct cells_config config = { .dir = dir,
+        .launcher = &r->launcher,
+        .on_change = host_room_changed,
+        .on_report = host_room_reported,
+        .ctx = &r->host };
     CHECK_OK(cells_new(loop, &config, &r->cells));
     struct host_room_config host = { .cells = r->cells,
         .broker = { r, give_storage, give_net, "/nonexistent" },

@@ -42,6 +42,7 @@ enum hyper_event_kind {
     HYPER_EV_STATE, /* ask query() again: it stopped, ran on, switched off, panicked, or is gone */
     HYPER_EV_RESET, /* the guest rebooted by itself */
     HYPER_EV_UNPLUGGED,
+    HYPER_EV_AGENT, /* somebody in the guest opened or closed the agent's port */
 };
 
 struct hyper_event {
@@ -99,6 +100,14 @@ struct hyper_ops {
 
     /* "rfb" or "vt100": a connected stream, caller's. */
     struct err *(*console)(struct hyper_guest *g, const char *protocol, int *ret_fd);
+
+    /*
+     * The agent in the guest (QEMU's protocol): a connected stream, caller's; *ret_fd stays as it is when nobody in the
+     * guest has opened its end. NULL: there is no such thing. agent_tells: HYPER_EV_AGENT comes as well when it has
+     * something new to say, so nobody need ask again.
+     */
+    struct err *(*agent)(struct hyper_guest *g, const struct vm_plan *plan, int *ret_fd);
+    bool agent_tells;
 
     /*
      * Suspend and resume. layout() writes into the plan where the guest finds its devices, so that restore() puts them

@@ -12,7 +12,12 @@
 
 /* ---- turns ---- */
 
-static void release(struct vm_service *s)
+void vm_hold(struct vm_service *s)
+{
+    s->users++;
+}
+
+void vm_release(struct vm_service *s)
 {
     if (--s->users == 0 && s->closed)
         vm_service_free(s);
@@ -25,7 +30,7 @@ struct err *vm_enter(struct vm_service *s, bool overtakable, bool overtaking)
         if (overtaking && s->overtakable)
             fiber_interrupt(s->holder);
         if (!waitq_wait(&s->turn, FOREVER)) {
-            release(s);
+            vm_release(s);
             return ipc_interrupted();
         }
     }
@@ -40,7 +45,7 @@ void vm_leave(struct vm_service *s)
     s->holder = NULL;
     s->overtakable = false;
     waitq_wake_all(&s->turn);
-    release(s);
+    vm_release(s);
 }
 
 /* ---- state and journal ---- */
@@ -50,6 +55,10 @@ void vm_move(struct vm_service *s, enum vm_life to)
     assert(s->life == to || vm_may_move(s->life, to));
     s->life = to;
     assert(vm_life_has_guest(to) == (s->guest != NULL));
+    if (to == VM_RUNNING)
+        vm_survey_soon(s);
+    else if (!s->guest)
+        vm_survey_end(s);
 }
 
 struct err *vm_expect(struct vm_service *s, unsigned lives, const char *expected)
@@ -284,6 +293,10 @@ void vm_on_event(void *ctx, const struct hyper_event *ev)
 {
     struct vm_service *s = ctx;
 
+    if (ev->kind == HYPER_EV_AGENT) {
+        vm_survey_anew(s);
+        return;
+    }
     waitq_wake_all(&s->change);
     if (ev->kind == HYPER_EV_UNPLUGGED) {
         if (!s->holder) /* else it is what the operation asked for */

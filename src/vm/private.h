@@ -6,6 +6,7 @@
 #include "hyper/hyper.h"
 #include "vm/journal.h"
 #include "vm/state.h"
+#include "vm/survey.h"
 
 /* What service.c (the operations) and life.c (state, policies) share. */
 
@@ -31,8 +32,9 @@ struct vm_service {
     struct waitq change; /* the hypervisor had something to say */
     bool check_due;      /* a check fiber is on its way */
     bool guest_reset;    /* the guest rebooted since the last check */
-    unsigned users;      /* fibers inside */
-    bool closed;         /* the last user frees */
+    struct vm_survey survey;
+    unsigned users; /* fibers inside */
+    bool closed;    /* the last user frees */
 
     struct ipc_peer *peer; /* borrowed; told of changes; NULL when gone */
 };
@@ -40,6 +42,9 @@ struct vm_service {
 /* [waits] for its turn; every operation that acts on the guest is between these two. */
 struct err *vm_enter(struct vm_service *s, bool overtakable, bool overtaking) MUST_CHECK;
 void vm_leave(struct vm_service *s);
+/* Keeps it in memory without a turn; the last one to let go of a closed service frees it. */
+void vm_hold(struct vm_service *s);
+void vm_release(struct vm_service *s);
 
 void vm_move(struct vm_service *s, enum vm_life to);
 struct err *vm_expect(struct vm_service *s, unsigned lives, const char *expected) MUST_CHECK;

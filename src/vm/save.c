@@ -322,6 +322,7 @@ static struct err *move(struct vm_service *s, struct vm_plan *with)
     TRY(equip(&plan, with));
     e = s->ops->move(s->guest, &plan);
     fiber_interrupt_clear();
+    vm_survey_anew(s);
     vm_check_later(s);
     TRY(e);
     TRY(vm_ask(s, &power));

@@ -11,6 +11,7 @@
 #define MEMORY_MAX (1ULL << 42)
 #define DEVICES_MAX 48 /* disks and NICs together: their descriptors travel in one message and one exec */
 #define NVRAM_MAX (1024 * 1024)
+#define AGENT_OFF_US (15 * 1000000ULL)
 
 /* ---- start, attach ---- */
 
@@ -173,26 +174,37 @@ static struct err *on_unpause(struct ipc_call *c, struct vm_unpause_req *req UNU
 
 /* ---- the end, and starting over ---- */
 
-/* Presses the button and waits until the guest is off or gone. */
+/*
+ * Asks the guest to go off and waits until it is off or gone. Its agent is asked
+ * first, since that one cannot be set to ignore it; but an agent may agree and
+ * do nothing, so after a while the button is pressed as well.
+ */
 static struct err *wait_off(struct vm_service *s, uint64_t timeout_ms)
 {
     uint64_t deadline = clock_now(s->loop) + timeout_ms * 1000;
+    uint64_t press_at = vm_survey_power_off(s) ? clock_now(s->loop) + AGENT_OFF_US : 0;
     enum hyper_power power = HYPER_RUNNING;
 
     if (timeout_ms > UINT32_MAX)
         deadline = FOREVER;
-    TRY(s->ops->request_shutdown(s->guest));
     for (;;) {
+        if (press_at <= clock_now(s->loop) || s->survey.power_off_failed) {
+            s->survey.power_off_failed = false;
+            press_at = FOREVER;
+            TRY(s->ops->request_shutdown(s->guest));
+        }
         TRY(vm_ask(s, &power));
         if (power == HYPER_OFF || power == HYPER_GONE)
             return NULL;
         if (power == HYPER_CRASHED)
             return err_vm_crashed(s->plan.ref);
-        if (!waitq_wait(&s->change, deadline)) {
+        if (!waitq_wait(&s->change, press_at < deadline ? press_at : deadline)) {
             char seconds[24];
 
             if (fiber_interrupted())
                 return ipc_interrupted();
+            if (clock_now(s->loop) < deadline)
+                continue;
             snprintf(seconds, sizeof(seconds), "%llu", (unsigned long long)(timeout_ms / 1000));
             return err_vm_shutdown_timeout(s->plan.ref, seconds);
         }
@@ -442,6 +454,7 @@ static struct err *nic_plug(struct vm_service *s, const struct vm_nic *nic)
     TRY(s->ops->nic_add(s->guest, nic));
     struct vm_nic kept = *nic;
     kept.hot = true;
+    vm_survey_soon(s); /* it may have an address soon */
     return keep_nic(s, NULL, &kept);
 }
 
@@ -464,6 +477,7 @@ static struct err *nic_unplug(struct vm_service *s, const struct vm_nic_unplug_r
     if (!nic)
         return err_device_already_detached(req->vif);
     TRY(s->ops->nic_remove(s->guest, nic, req->force, clock_now(s->loop) + req->timeout_ms * 1000));
+    vm_survey_soon(s);
     return keep_nic(s, nic, NULL);
 }
 
@@ -520,6 +534,7 @@ static const struct vm_ops service_ops = {
     .resume = vm_on_resume,
     .migrate = vm_on_migrate,
     .progress = vm_on_progress,
+    .report = vm_on_report,
 };
 
 /* ---- the object ---- */
@@ -535,6 +550,7 @@ struct err *vm_service_new(
     s->env = (struct hyper_env){ .loop = l, .dir = s->dir, .on_event = vm_on_event, .ctx = s };
     waitq_init(&s->turn);
     waitq_init(&s->change);
+    vm_survey_init(s);
     *ret_service = s;
     return NULL;
 }
@@ -559,10 +575,13 @@ void vm_service_free(struct vm_service *s)
 {
     if (!s)
         return;
+    if (!s->closed)
+        vm_survey_end(s);
     s->closed = true;
     if (s->users || s->check_due)
         return; /* the last user calls again */
     hyper_guest_drop(&s->guest);
+    vm_survey_done(s);
     arena_free(s->plan_arena);
     free(s->dir);
     free(s);

@@ -23,6 +23,9 @@ static struct rig {
     struct ipc_peer *host, *vm;
     struct vm_plan plan;
     char told[256];
+    char agent_said[512];
+    bool agent_live;
+    unsigned n_reports;
 } rig;
 
 static struct err *on_changed(struct ipc_call *c UNUSED, struct vmevents_changed_req *req)
@@ -33,7 +36,18 @@ static struct err *on_changed(struct ipc_call *c UNUSED, struct vmevents_changed
         snprintf(rig.told + at, sizeof(rig.told) - at, "%s/%s ", req->what, req->state.power);
     return NULL;
 }
-static const struct vmevents_ops event_ops = { .changed = on_changed };
+
+static struct err *on_reported(struct ipc_call *c UNUSED, struct vmevents_reported_req *req)
+{
+    rig.n_reports++;
+    rig.agent_live = req->report.live;
+    snprintf(rig.agent_said, sizeof(rig.agent_said), "%s|%s|%s|%s", value_map_str(&req->report.os, "name"),
+        value_map_str(&req->report.names, "host_name"), value_map_str(&req->report.networks, "2/ip"),
+        value_map_str(&req->report.version, "major"));
+    return NULL;
+}
+
+static const struct vmevents_ops event_ops = { .changed = on_changed, .reported = on_reported };
 
 static void mount(void)
 {
@@ -488,4 +502,70 @@ TEST_FIBER(guest_migrates_to_itself)
     CHECK_STR(rep.state.power, "Running");
     CHECK_INT(rep.state.domid, 8);
     done();
+}
+
+static struct vm_nic nic = { .vif = "OpaqueRef:nic", .position = 2, .mac = "02:00:00:01:02:03", .model = "virtio" };
+
+TEST_FIBER(what_the_agent_says_is_told_once)
+{
+    setup(loop, "");
+    rig.plan.nics = &nic;
+    rig.plan.n_nics = 1;
+    start();
+    fiber_sleep(1000000);
+    CHECK(rig.agent_live);
+    CHECK_STR(rig.agent_said, "Simulated guest 1.0|name|10.1.2.3|7");
+    CHECK_INT(rig.n_reports, 1);
+    CHECK_OK(vm_pause(rig.host, rig.arena, &(struct vm_pause_req){ 0 }));
+    CHECK_OK(vm_unpause(rig.host, rig.arena, &(struct vm_unpause_req){ 0 }));
+    CHECK_OK(vm_hard_reboot(rig.host, rig.arena, &(struct vm_hard_reboot_req){ 0 }));
+    fiber_sleep(200 * 1000000ULL);
+    CHECK_INT(rig.n_reports, 1); /* asked again, nothing new */
+
+    struct vm_report_rep rep;
+    CHECK_OK(vm_report(rig.host, rig.arena, &(struct vm_report_req){ 0 }, &rep));
+    CHECK(rep.report.live);
+    CHECK_STR(value_map_str(&rep.report.features, "feature-shutdown"), "1");
+    CHECK_OK(vm_shutdown(rig.host, rig.arena, &(struct vm_shutdown_req){ 1000 }));
+    CHECK_OK(vm_report(rig.host, rig.arena, &(struct vm_report_req){ 0 }, &rep));
+    CHECK(!rep.report.live);
+    CHECK_INT(rep.report.version.n, 0); /* nothing is left of a guest that ended */
+    done();
+}
+
+TEST_FIBER(a_new_process_tells_again)
+{
+    setup(loop, "");
+    start();
+    fiber_sleep(1000000);
+    CHECK_INT(rig.n_reports, 1);
+    unmount();
+    mount();
+    attach("Running", "");
+    fiber_sleep(1000000);
+    CHECK_INT(rig.n_reports, 2);
+    CHECK(rig.agent_live);
+    done();
+}
+
+TEST_FIBER(bad_agents_harm_nothing)
+{
+    static const struct {
+        const char *fail, *said;
+        bool live;
+    } bad[] = { { "agent-none", "|||", false }, { "agent-stalls", "|||", false }, { "agent-floods", "|||", false },
+        { "agent-dies", "|||", false }, { "agent-lies", " bell two|name||0", true } };
+
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        setup(loop, bad[i].fail);
+        rig.plan.nics = &nic;
+        rig.plan.n_nics = 1;
+        start();
+        fiber_sleep(100 * 1000000ULL);
+        CHECK_STR(power(), "Running");
+        CHECK_INT(rig.agent_live, bad[i].live);
+        CHECK_STR(rig.agent_said, bad[i].said);
+        CHECK_OK(vm_shutdown(rig.host, rig.arena, &(struct vm_shutdown_req){ 20000 }));
+        done();
+    }
 }

@@ -112,6 +112,7 @@ static struct err *cells(struct daemon *d)
         .own_uids = walls_have_uid(d->walls),
         .uid_base = d->uid_base,
         .on_change = host_room_changed,
+        .on_report = host_room_reported,
         .ctx = &d->room };
     return cells_new(d->loop, &config, &d->cells);
 }

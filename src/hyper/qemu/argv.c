@@ -192,6 +192,11 @@ static void add_talk(struct builder *b)
     add(b, "-mon", "chardev=tools,mode=control");
     addf(b, "-chardev", "socket,id=serial0,fd=%d,server=on,wait=off", inherit(b, b->setup->serial_fd));
     add(b, "-device", "isa-serial,chardev=serial0");
+    /* without an id there would be no word of who opens the port */
+    addf(b, "-chardev", "socket,id=" QEMU_AGENT_ID ",fd=%d,server=on,wait=off", inherit(b, b->setup->agent_fd));
+    add(b, "-device", "virtio-serial-pci,id=vserial,bus=pcie.0,addr=4,max_ports=2");
+    add(b, "-device",
+        "virtserialport,id=" QEMU_AGENT_ID ",bus=vserial.0,nr=1,chardev=" QEMU_AGENT_ID ",name=org.qemu.guest_agent.0");
     addf(b, "-vnc", "unix:%s" QEMU_VNC_FILE, prefix(b));
 }
 

@@ -15,10 +15,10 @@ struct vm_plan;
 struct qemu_setup {
     const char *binary;
     bool kvm;
-    int qmp_fd, tools_fd, serial_fd; /* listening unix sockets */
-    int kernel_fd, initrd_fd;        /* readable by path in /proc/self/fd; -1: none */
-    const char *prefix;              /* of the names of its files; NULL: none */
-    bool incoming;                   /* waits for a guest's memory */
+    int qmp_fd, tools_fd, serial_fd, agent_fd; /* listening unix sockets */
+    int kernel_fd, initrd_fd;                  /* readable by path in /proc/self/fd; -1: none */
+    const char *prefix;                        /* of the names of its files; NULL: none */
+    bool incoming;                             /* waits for a guest's memory */
 };
 
 struct qemu_argv {
@@ -30,6 +30,7 @@ struct qemu_argv {
 #define QEMU_HOTPLUG_PORTS 8
 #define QEMU_VARS_FILE "vars.fd" /* UEFI variables, in the VM's folder, which is QEMU's working directory */
 #define QEMU_VNC_FILE "vnc.sock"
+#define QEMU_AGENT_ID "agent" /* of the agent's port in the guest, and of its chardev */
 
 struct err *qemu_argv_build(
     struct arena *a, const struct qemu_setup *setup, const struct vm_plan *plan, struct qemu_argv *ret_argv) MUST_CHECK;

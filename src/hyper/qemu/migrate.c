@@ -288,8 +288,8 @@ static bool exists(const struct hyper_env *env, const char *name)
 /* All but the record. The QEMU that had these names before is dead, or its end would remove our sockets. */
 static struct err *take_names(const struct hyper_env *env)
 {
-    static const char *const names[] = { "qmp.sock", "tools.sock", "serial.sock", QEMU_VNC_FILE, QEMU_VARS_FILE,
-        QEMU_LOG };
+    static const char *const names[] = { "qmp.sock", "tools.sock", "serial.sock", "agent.sock", QEMU_VNC_FILE,
+        QEMU_VARS_FILE, QEMU_LOG };
 
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
         char from[QEMU_ID_SIZE];

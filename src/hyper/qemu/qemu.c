@@ -67,6 +67,8 @@ static void on_qmp_event(void *ctx, const char *event, json_t *data)
         snprintf(q->unplugged[q->n_unplugged++ % N_UNPLUGGED], QEMU_ID_SIZE, "%s", device);
         tell(q, HYPER_EV_UNPLUGGED, device);
     }
+    if (cstr_eq(event, "VSERPORT_CHANGE"))
+        tell(q, HYPER_EV_AGENT, NULL);
     for (size_t i = 0; i < ARRAY_LEN(state_events); i++)
         if (cstr_eq(event, state_events[i]))
             tell(q, HYPER_EV_STATE, NULL);
@@ -319,6 +321,7 @@ static struct err *launch(struct qemu *q, int dir, const struct vm_plan *plan, b
     AUTO(fd_drop) int qmp = -1;
     AUTO(fd_drop) int tools = -1;
     AUTO(fd_drop) int serial = -1;
+    AUTO(fd_drop) int agent = -1;
     AUTO(fd_drop) int client = -1;
     AUTO(fd_drop) int kernel = -1;
     AUTO(fd_drop) int initrd = -1;
@@ -330,14 +333,16 @@ static struct err *launch(struct qemu *q, int dir, const struct vm_plan *plan, b
     TRY(listen_in(q, "qmp.sock", &qmp));
     TRY(listen_in(q, "tools.sock", &tools));
     TRY(listen_in(q, "serial.sock", &serial));
+    TRY(listen_in(q, "agent.sock", &agent));
     /* Connected before QEMU even starts: its greeting is then simply there, and its death hangs up. */
     TRY(connect_in(q, "qmp.sock", &client));
-    struct qemu_setup setup = { QEMU_BINARY, kvm_works(why_not, sizeof(why_not)), qmp, tools, serial, kernel, initrd,
-        q->prefix, incoming };
+    struct qemu_setup setup = { QEMU_BINARY, kvm_works(why_not, sizeof(why_not)), qmp, tools, serial, agent, kernel,
+        initrd, q->prefix, incoming };
     TRY(spawn(q, dir, &setup, plan));
     fd_drop(&qmp);
     fd_drop(&tools);
     fd_drop(&serial);
+    fd_drop(&agent);
     return talk_to(q, &client, GREETING_US);
 }
 
@@ -365,7 +370,8 @@ static struct err *with_last_words(const struct qemu *q, struct err *e)
 
 void qemu_forget_files(const struct hyper_env *env, const char *prefix)
 {
-    static const char *const names[] = { QEMU_RECORD, "qmp.sock", "tools.sock", "serial.sock", QEMU_VNC_FILE };
+    static const char *const names[] = { QEMU_RECORD, "qmp.sock", "tools.sock", "serial.sock", "agent.sock",
+        QEMU_VNC_FILE };
     AUTO(fd_drop) int dir = -1;
     char name[QEMU_ID_SIZE];
 
@@ -656,6 +662,20 @@ static struct err *qemu_console(struct hyper_guest *g, const char *protocol, int
     return err_internal("no console of this kind");
 }
 
+/* The socket always connects; whether the guest has its end open, the chardev tells. */
+static struct err *qemu_agent(struct hyper_guest *g, const struct vm_plan *plan UNUSED, int *ret_fd)
+{
+    AUTO(json_drop) json_t *all = NULL;
+    struct qemu *q = qemu_of(g);
+    json_t *one;
+    size_t i;
+
+    TRY(qemu_call(q, "query-chardev", NULL, -1, &all));
+    json_array_foreach(all, i, one) if (cstr_eq(json_string_value(json_object_get(one, "label")), QEMU_AGENT_ID) &&
+        json_is_true(json_object_get(one, "frontend-open"))) return connect_in(q, "agent.sock", ret_fd);
+    return NULL;
+}
+
 static struct err *qemu_nvram(const struct hyper_env *env, struct buf *b)
 {
     AUTO(fd_drop) int dir = -1;
@@ -692,6 +712,7 @@ const struct hyper_ops hyper_qemu = {
     .restore = qemu_restore,
     .move = qemu_move,
     .console = qemu_console,
+    .agent = qemu_agent,
     .stats = qemu_stats,
     .nvram = qemu_nvram,
 };

@@ -8,7 +8,7 @@
  *     qemu.pid     whether a guest's reboot ends it, and QEMU's line in /proc/PID/stat
  *     qemu.log     what QEMU says on stderr, kept under 1 MiB
  *     qmp.sock     our monitor;  tools.sock: one for people and tools
- *     vnc.sock     the screen;   serial.sock: the first serial line
+ *     vnc.sock     the screen;   serial.sock: the first serial line;   agent.sock: the agent in the guest
  *     vars.fd      the UEFI variables
  * A guest's leases of disks ride along into QEMU (getfd "lease-disk0"), so they
  * are held exactly as long as QEMU may write.

@@ -12,6 +12,7 @@
 #include "base/value.h"
 #include "gen/errors.h"
 #include "gen/ipc_vm.h"
+#include "hyper/sim/agent.h"
 #include "hyper/sim/screen.h"
 #include "hyper/sim/stats.h"
 
@@ -24,7 +25,7 @@
 #define STATE_FILE "sim"
 #define NVRAM_FILE "nvram"
 
-enum { DEAF_TO_BUTTON = 1, HOLDS_DEVICES = 2, FAILS_TO_SAVE = 4 };
+enum { DEAF_TO_BUTTON = 1, HOLDS_DEVICES = 2, FAILS_TO_SAVE = 4, AGENT_SHIFT = 3 }; /* above: enum sim_agent_kind */
 
 struct sim {
     struct hyper_guest base;
@@ -102,6 +103,8 @@ static bool load(struct sim *s, struct str text)
     if (!str_to_u64(field[3], &s->act_wall_us) || field[4].len >= sizeof(s->uuid) || line.len >= sizeof(s->name))
         return false;
     s->flags = (unsigned)flags;
+    if (flags >> AGENT_SHIFT >= SIM_AGENT_N_KINDS)
+        return false;
     s->act = (enum sim_act)act;
     memcpy(s->uuid, field[4].p, field[4].len);
     memcpy(s->name, line.p, line.len);
@@ -218,6 +221,10 @@ static bool apply_wishes(struct sim *s, const struct vm_plan *plan)
         s->flags |= str_eq_c(word, "shutdown") ? DEAF_TO_BUTTON : 0;
         s->flags |= str_eq_c(word, "unplug") ? HOLDS_DEVICES : 0;
         s->flags |= str_eq_c(word, "save") ? FAILS_TO_SAVE : 0;
+        if (str_starts(word, STR("agent-"))) {
+            enum sim_agent_kind kind = sim_agent_kind_find(word.p + 6, word.len - 6);
+            s->flags |= kind < SIM_AGENT_N_KINDS ? (unsigned)kind << AGENT_SHIFT : 0;
+        }
         if (!str_cut(word, ':', &name, &number) || !str_to_u64(number, &ms) || ms > UINT32_MAX)
             continue;
         for (size_t i = 0; i < ARRAY_LEN(acts); i++) {
@@ -362,6 +369,21 @@ static struct err *sim_request_shutdown(struct hyper_guest *g)
     if (!(s->flags & DEAF_TO_BUTTON))
         plan_act(s, SIM_OFF, SHUTDOWN_US);
     return NULL;
+}
+
+static void power_off(const char *vm)
+{
+    struct sim *s = guests ? map_get(guests, vm) : NULL;
+
+    if (s)
+        err_ignore(sim_request_shutdown(&s->base), "it only presses the button");
+}
+
+static struct err *sim_agent(struct hyper_guest *g, const struct vm_plan *plan, int *ret_fd)
+{
+    struct sim *s = sim_of(g);
+
+    return sim_agent_open(s->env.loop, plan, (enum sim_agent_kind)(s->flags >> AGENT_SHIFT), power_off, ret_fd);
 }
 
 static struct err *sim_reset(struct hyper_guest *g)
@@ -569,6 +591,8 @@ const struct hyper_ops hyper_sim = {
     .restore = sim_restore,
     .move = sim_move,
     .console = sim_console,
+    .agent = sim_agent,
+    .agent_tells = true,
     .stats = sim_stats,
     .nvram = sim_nvram,
 };

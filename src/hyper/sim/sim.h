@@ -14,6 +14,8 @@
  *     shutdown          the guest ignores the power button
  *     unplug            the guest holds on to its devices
  *     save              suspending fails at its end
+ *     agent-none        no agent in the guest; likewise agent-stalls,
+ *     agent-floods, agent-dies (in the middle of an answer), agent-lies
  *     crash-after:MS    it panics so long after its start; likewise
  *     off-after:MS, reboot-after:MS, gone-after:MS
  */

@@ -1,0 +1,68 @@
+"""What runs inside the guest: its agent, and what clients see of it.
+
+On QEMU it is a real one (QEMU's guest agent in a Debian kernel with busybox), and one boot serves all checks; on the
+simulator it is pretended."""
+import subprocess
+
+from bench import MIB, NULL, ROOT, Watcher, case
+
+
+def linux_vm(t, name, **kw):
+    """A small Linux with an agent in it; the simulator's guests have one anyhow."""
+    vm = t.vm(name, **kw)
+    if t.qemu:
+        x, boot = t.x, t.host.state / "boot"
+        if not (boot / "vmlinuz").exists():
+            subprocess.run([ROOT / "tools/demo-iso", "--boot", boot], check=True)
+        x.VM.set_memory_limits(vm, 96 * MIB, 128 * MIB, 128 * MIB, 128 * MIB)
+        x.VM.set_PV_kernel(vm, str(boot / "vmlinuz"))
+        x.VM.set_PV_ramdisk(vm, str(boot / "initrd.gz"))
+        x.VM.set_PV_args(vm, "console=ttyS0,115200 quiet mitigations=off address=10.9.8.7/24")
+    return vm
+
+
+def metrics(t, vm):
+    ref = t.x.VM.get_guest_metrics(vm)
+    return None if ref == NULL else t.x.VM_guest_metrics.get_record(ref)
+
+
+def answers(t, vm):
+    return t.eventually(lambda: (metrics(t, vm) or {}).get("live"), "the agent in the guest answers", 60)
+
+
+@case
+def an_agent_fills_guest_metrics_and_they_stay_true(t):
+    x = t.x
+    vm = linux_vm(t, "Web server", nic=True)
+    t.equal(x.VM.get_guest_metrics(vm), NULL)
+    w = Watcher(x, ["vm", "vm_guest_metrics"])
+    x.VM.start(vm, False, False)
+    w.until(lambda w: w.cache["vm"][vm]["guest_metrics"] in w.cache.get("vm_guest_metrics", {}), "guest metrics", 60)
+    m = metrics(t, vm)
+    os = m["os_version"]
+    t.equal((os["distro"], os["major"]), ("debian", "12") if t.qemu else ("sim", "1"))
+    t.check(os["name"].startswith("Debian GNU/Linux" if t.qemu else "Simulated guest") and os["uname"], os)
+    t.equal((m["PV_drivers_version"]["major"], m["PV_drivers_version"]["minor"]), ("7", "2"))
+    t.equal((m["PV_drivers_detected"], m["PV_drivers_up_to_date"], m["live"]), (True, True, True))
+    t.equal((m["can_use_hotplug_vbd"], m["can_use_hotplug_vif"]), ("yes", "yes"))
+    t.equal(m["netbios_name"], {"host_name": "guest" if t.qemu else "web-server"})
+    t.equal({k for k in m["other"] if k.startswith("feature-")},
+            {"feature-suspend", "feature-shutdown", "feature-poweroff", "feature-reboot"})
+    mac = [int(b, 16) for b in x.VIF.get_MAC(x.VM.get_VIFs(vm)[0]).split(":")]
+    address = "10.9.8.7" if t.qemu else f"10.{mac[3]}.{mac[4]}.{mac[5]}"
+    t.equal((m["networks"]["0/ip"], m["networks"]["0/ipv4/0"]), (address, address))
+    t.check(t.qemu or "0/ipv6/0" in m["networks"], m["networks"])  # without a cable there is none
+
+    first, updated = x.VM.get_guest_metrics(vm), metrics(t, vm)["last_updated"]
+    x.VM.suspend(vm)
+    t.equal(x.VM.get_guest_metrics(vm), first)
+    x.VM.resume(vm, False, False)
+    x.VM.pool_migrate(vm, t.the_host(), {})
+    x.VM.pause(vm)
+    x.VM.unpause(vm)
+    t.equal(x.VM.get_guest_metrics(vm), first)
+    answers(t, vm)
+    x.VM.clean_shutdown(vm)
+    t.equal((t.power(vm), x.VM.get_guest_metrics(vm)), ("Halted", NULL))
+    w.until(lambda w: w.saw("del", first), "the record goes with the guest")
+    w.close()
