@@ -11,6 +11,7 @@ static const struct {
     { "VDI.resize", "size", "disk-size" },
     { "VDI.resize_online", "size", "disk-size" },
     { "VM.set_VCPUs_number_live", "nvcpu", "new-vcpus" },
+    { "host.set_hostname_live", "hostname", "host-name" },
     { "VM.snapshot", "new_name", "new-name-label" },
     { "VM.checkpoint", "new_name", "new-name-label" },
 };

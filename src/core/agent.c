@@ -4,9 +4,11 @@
 #include "base/map.h"
 #include "base/mem.h"
 #include "core/core.h"
+#include "gen/ipc_metric.h"
 
 #define CLIENTS_MAX 128
 #define NAME_MAX_LEN 256
+#define DELAY_MAX_S 86400
 #define FAREWELL_US 200000 /* answers, and rows that nobody waits for, are on their way */
 
 struct timing {
@@ -131,6 +133,52 @@ static struct err *get_thread_diagnostics(
     return NULL;
 }
 
+static void save_figures(struct core *c, struct arena *a)
+{
+    struct ipc_peer *metric = NULL;
+    struct err *e = core_need_metric(c, &metric);
+
+    if (!e)
+        e = metric_backup(metric, a, &(struct metric_backup_req){ 0 });
+    log_err(LOG_WARN_, "the figures are not saved; they are at their own time", e);
+}
+
+struct later {
+    struct core *core;
+    uint64_t us;
+};
+
+static void save_later(void *arg)
+{
+    struct later *l = arg;
+    AUTO(arena_drop) struct arena *a = arena_new();
+
+    fiber_sleep(l->us);
+    save_figures(l->core, a);
+    free(l);
+}
+
+/* At once, or after so many seconds, for which nobody waits. */
+static struct err *backup_rrds(struct call *c, const struct host_backup_rrds_args *a, struct value *ret)
+{
+    const struct row *host = NULL;
+    struct ipc_peer *metric = NULL;
+
+    (void)ret;
+    TRY(call_row(c, C_host, a->host, &host));
+    if (!(a->delay >= 0 && a->delay <= DELAY_MAX_S))
+        return err_invalid_value("delay", arena_printf(c->arena, "%g", a->delay));
+    if (a->delay > 0) {
+        struct later *l = mem_new(struct later);
+
+        *l = (struct later){ c->core, (uint64_t)(a->delay * 1e6) };
+        fiber_start(c->core->loop, "backup", save_later, l);
+        return NULL;
+    }
+    TRY(core_need_metric(c->core, &metric));
+    return metric_backup(metric, c->arena, &(struct metric_backup_req){ 0 });
+}
+
 static void leave(void *arg)
 {
     struct core *c = arg;
@@ -159,4 +207,5 @@ void agent_register(struct api_handlers *h)
     h->host_get_tracked_user_agents = get_tracked_user_agents;
     h->host_get_thread_diagnostics = get_thread_diagnostics;
     h->host_restart_agent = restart_agent;
+    h->host_backup_rrds = backup_rrds;
 }

@@ -181,6 +181,13 @@ static struct err *on_forget(struct ipc_call *c, struct metric_forget_req *req, 
     return change(c->ctx, req->kind, req->uuid, req->name, history_forget, &rep->found);
 }
 
+static struct err *on_backup(struct ipc_call *c, struct metric_backup_req *req)
+{
+    (void)req;
+    metric_save(c->ctx);
+    return NULL;
+}
+
 static const struct metric_ops ops = {
     .updates = on_updates,
     .dump = on_dump,
@@ -189,6 +196,7 @@ static const struct metric_ops ops = {
     .record = on_record,
     .forget = on_forget,
     .exposition = on_exposition,
+    .backup = on_backup,
 };
 
 /* ---- the object ---- */

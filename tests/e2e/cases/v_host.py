@@ -337,7 +337,8 @@ def the_door_shows_the_certificate_that_it_is_given_and_nobody_is_cut_off(t):
     x.host.emergency_reset_server_certificate()
     t.effect("host.emergency_reset_server_certificate", door_row(t)["uuid"] != before)
     t.fails("MESSAGE_PARAMETER_COUNT_MISMATCH", x.host.emergency_reset_server_certificate, 1)
-    for m, args in (("get_server_certificate", []), ("install_server_certificate", [cert, key]), ("reset_server_certificate", [])):
+    for m, args in (("get_server_certificate", []),
+                    ("install_server_certificate", [cert, key]), ("reset_server_certificate", [])):
         t.fails("HANDLE_INVALID", getattr(x.host, m), NULL, *args)
     logs = "".join(f.read_text() for f in (t.host.state / "log").glob("*.log"))
     t.check("PRIVATE KEY" not in logs, "no key in the logs")
@@ -412,8 +413,10 @@ def revocation_lists_are_kept(t):
     x, d = t.x, t.host.folder
     pair(t, "revoker")
     (d / "index.txt").write_text("")
-    (d / "ca.cnf").write_text(f"[ca]\ndefault_ca=c\n[c]\ndatabase={d}/index.txt\ndefault_md=sha256\ndefault_crl_days=30\n")
-    crl = openssl("ca", "-gencrl", "-config", str(d / "ca.cnf"), "-cert", str(d / "revoker.crt"), "-keyfile", str(d / "revoker.key"))
+    (d / "ca.cnf").write_text(f"[ca]\ndefault_ca=c\n[c]\ndatabase={d}/index.txt\ndefault_md=sha256\n"
+                              "default_crl_days=30\n")
+    crl = openssl("ca", "-gencrl", "-config", str(d / "ca.cnf"), "-cert", str(d / "revoker.crt"),
+                  "-keyfile", str(d / "revoker.key"))
     t.fails("CRL_CORRUPT", x.pool.crl_install, "revoked", "nothing")
     x.pool.crl_install("revoked", crl)
     t.effect("pool.crl_install", x.pool.crl_list() == ["revoked"])
@@ -446,7 +449,8 @@ def a_report_holds_logs_and_state_and_no_secret(t):
     files = members(body)
     for entry in ("xapi", "xenserver-logs", "kernel-info"):
         t.check(f'key="{entry}"' in capabilities, entry)
-    t.proven("host.get_system_status_capabilities", {"about.txt", "records/host.json", "logs/core.log"} <= set(files), set(files))
+    t.proven("host.get_system_status_capabilities",
+             {"about.txt", "records/host.json", "logs/core.log"} <= set(files), set(files))
     t.fails("HANDLE_INVALID", x.host.get_system_status_capabilities, NULL)
     t.equal(json.loads(files["records/host.json"])[h]["uuid"], x.host.get_uuid(h))
     everything = b"".join(files.values())
@@ -463,14 +467,50 @@ def a_report_holds_logs_and_state_and_no_secret(t):
 
 
 @case
-def xe_fetches_reports(t):
+def xe_fetches_reports_and_installs_certificates(t):
     import os
     import subprocess
     d = t.host.folder
     env = {"PATH": os.environ["PATH"], "HOME": str(d), "XE_SOCKET": f"{t.host.run}/xapi.sock"}
+    cert, _ = pair(t, "street")
+    installed = [("host-server-certificate-install", [f"certificate={d}/street.crt", f"private-key={d}/street.key"]),
+                 ("pool-install-ca-certificate", [f"filename={d}/street.crt"]),
+                 ("host-set-hostname-live", ["host-name=street", f"uuid={t.x.host.get_uuid(t.the_host())}"]),
+                 ("pool-uninstall-ca-certificate", ["name=street.crt"])]
+    for verb, args in installed:
+        r = subprocess.run([t.host.build / "src/cli/xe", verb, *args], capture_output=True, text=True,
+                           timeout=60, env=env)
+        t.equal((r.returncode, r.stderr), (0, ""), verb)
+    t.equal((seen_at_the_door(t).strip(), t.x.host.get_hostname(t.the_host())), (cert.strip(), "street"))
     for verb, more in (("host-get-system-status", ["entries=kernel-info", "output=tar"]), ("host-logs-download", [])):
         file = d / f"{verb}.out"
-        r = subprocess.run([t.host.build / "src/cli/xe", verb, f"filename={file}", *more], capture_output=True, text=True,
-                           timeout=60, env=env)
+        r = subprocess.run([t.host.build / "src/cli/xe", verb, f"filename={file}", *more],
+                           capture_output=True, text=True, timeout=60, env=env)
         t.equal((r.returncode, r.stderr), (0, r.stderr), verb)
         t.check("about.txt" in members(file.read_bytes()), verb)
+
+
+@case
+def there_is_one_edition_and_no_licence(t):
+    x, h = t.x, t.the_host()
+    t.equal(t.fails("INVALID_EDITION", x.host.apply_edition, h, "platinum"), ["platinum"])
+    x.host.apply_edition(h, "free")
+    t.effect("host.apply_edition", x.host.get_edition(h) == "free" and x.host.get_editions(h) == ["free"])
+    t.fails("LICENSE_PROCESSING_ERROR", x.host.license_add, h, "bm90IGEgbGljZW5jZQ==")
+    x.host.license_remove(h)
+    t.effect("host.license_remove", x.host.get_edition(h) == "free")
+    for m, args in (("apply_edition", ["free"]), ("license_add", [""]), ("license_remove", [])):
+        t.fails("HANDLE_INVALID", getattr(x.host, m), NULL, *args)
+
+
+@case
+def figures_are_written_when_somebody_asks(t):
+    x, h = t.x, t.the_host()
+    file = t.host.state / "metric" / f"host-{x.host.get_uuid(h)}"
+    for delay in (0.0, 0.1):
+        before = file.stat().st_mtime_ns if file.exists() else 0
+        x.host.backup_rrds(h, delay)
+        t.eventually(lambda: file.exists() and file.stat().st_mtime_ns > before, "the file is new")
+    t.effect("host.backup_rrds", file.stat().st_size > 0)
+    t.fails("INVALID_VALUE", x.host.backup_rrds, h, -1.0)
+    t.fails("HANDLE_INVALID", x.host.backup_rrds, NULL, 0.0)
