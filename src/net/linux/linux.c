@@ -14,12 +14,14 @@
 #include "base/str.h"
 #include "base/log.h"
 #include "net/linux/filter.h"
+#include "net/linux/gateway.h"
 #include "net/linux/move.h"
 #include "net/linux/nat.h"
 #include "net/linux/nl.h"
 #include "net/linux/scan.h"
 
 #define OURS "runnymede"
+#define GATEWAY_MS 3000
 
 struct linux_net {
     struct nl *nl;   /* owned */
@@ -132,10 +134,33 @@ static struct err *bridge_make(struct nl *n, const char *name, struct nl_links *
     return link_set(n, l->index, 0, 0, "set bridge address", fill_mac, l->mac);
 }
 
+/* The interface, its addresses and routes as they were. */
+static struct err *uplink_back(struct nl *n, int port, int bridge)
+{
+    struct err *e = enslave(n, port, 0);
+
+    return err_first(e, move_addresses(n, bridge, port));
+}
+
+/* Its addresses and routes go into the bridge with it; where the gateway is lost by that, all of it comes back. */
+static struct err *uplink_move(struct nl *n, int port, int bridge, const char *name)
+{
+    struct in_addr gateway;
+    bool known = gateway_known(n, port, &gateway);
+    struct err *e;
+
+    TRY(enslave(n, port, bridge));
+    e = move_addresses(n, port, bridge);
+    if (!e && known && !gateway_answers(n, bridge, gateway, GATEWAY_MS))
+        e = err_internal("the host's gateway does not answer with %s in a bridge: taken out again", name);
+    if (e)
+        err_ignore(uplink_back(n, port, bridge), "undoing: the first error is the one to tell");
+    return e;
+}
+
 static struct err *uplink_add(struct nl *n, struct nl_link *bridge, struct nl_links *links, const char *name)
 {
     struct nl_link *l = nl_links_find(links, name);
-    struct err *e;
 
     if (!l)
         return err_internal("there is no interface %s", name);
@@ -151,11 +176,27 @@ static struct err *uplink_add(struct nl *n, struct nl_link *bridge, struct nl_li
         TRY(link_set(n, bridge->index, 0, 0, "set bridge address", fill_mac, l->mac));
     }
     TRY(up(n, l->index));
-    TRY(enslave(n, l->index, bridge->index));
-    e = move_addresses(n, l->index, bridge->index);
-    if (e)
-        err_ignore(enslave(n, l->index, 0), "undoing: the first error is the one to tell");
-    return e;
+    return uplink_move(n, l->index, bridge->index, name);
+}
+
+/* What a process of ours left half done when it died: an uplink is in its bridge with its addresses, or it is not. */
+static struct err *reconcile(struct nl *n)
+{
+    AUTO(nl_links_done) struct nl_links links = { 0 };
+
+    TRY(nl_links_read(n, &links));
+    for (size_t i = 0; i < links.v.len; i++) {
+        const struct nl_link *bridge = &links.v.p[i];
+        const struct nl_link *port =
+            cstr_eq(bridge->kind, "bridge") && *uplink_of(bridge) ? nl_links_find(&links, uplink_of(bridge)) : NULL;
+
+        if (!port)
+            continue;
+        struct err *e = port->master == bridge->index ? move_addresses(n, port->index, bridge->index)
+                                                      : move_addresses(n, bridge->index, port->index);
+        log_err(LOG_ERROR_, "addresses of an interface and its bridge could not be put right", e);
+    }
+    return NULL;
 }
 
 static struct err *nat(struct linux_net *ln, const struct nl_link *bridge, const char *gateway)
@@ -228,10 +269,8 @@ static struct err *linux_bridge_down(void *ctx, const char *name)
     if (ln->nft && nft_name_valid(name))
         TRY(nat_down(ln->nft, name));
     struct nl_link *uplink = nl_links_find(&links, uplink_of(l));
-    if (uplink && uplink->master == l->index) {
-        TRY(enslave(ln->nl, uplink->index, 0));
-        TRY(move_addresses(ln->nl, l->index, uplink->index));
-    }
+    if (uplink && uplink->master == l->index)
+        TRY(uplink_back(ln->nl, uplink->index, l->index));
     return link_delete(ln->nl, l->index);
 }
 
@@ -316,6 +355,7 @@ struct err *linux_net_init(struct net_backend *b, const struct net_dhcp *dhcp)
         nft_close(nft);
         nft = NULL;
     }
+    TRY(reconcile(nl));
     struct linux_net *ln = mem_new(struct linux_net);
     ln->nl = MOVE(nl);
     ln->nft = nft;

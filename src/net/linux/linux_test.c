@@ -3,6 +3,7 @@
 #include <net/if.h>
 #include <poll.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -10,6 +11,7 @@
 #include "base/fd.h"
 #include "base/proc.h"
 #include "base/str.h"
+#include "net/linux/gateway.h"
 #include "net/linux/nat.h"
 #include "test.h"
 
@@ -153,6 +155,105 @@ TEST(somebody_elses_bridge_is_used_but_not_removed)
     CHECK_OK(bridge_up(&b, "virbr0", ""));
     CHECK_OK(b.bridge_down(b.ctx, "virbr0"));
     CHECK(nic_find(a, &b, "virbr0"));
+    net_backend_free(&b);
+}
+
+/* An interface up0 with the gateway 192.0.2.1 behind it, in a namespace of that one's own, heard of once. */
+static pid_t gateway_make(void)
+{
+    int ready[2];
+    char byte = 0;
+
+    CHECK(pipe2(ready, O_CLOEXEC) == 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        if (unshare(CLONE_NEWNET) < 0 || write(ready[1], "x", 1) != 1)
+            _exit(1);
+        for (;;)
+            pause();
+    }
+    CHECK(read(ready[0], &byte, 1) == 1);
+    char ns[16];
+    snprintf(ns, sizeof(ns), "%d", (int)pid);
+    IP("link", "add", "up0", "type", "veth", "peer", "name", "gw0", "netns", ns);
+#define THERE(...) \
+    run((const char *const[]){ "/usr/bin/nsenter", "-t", ns, "-n", "/usr/sbin/ip", __VA_ARGS__, NULL }, 0)
+    THERE("addr", "add", "192.0.2.1/24", "dev", "gw0");
+    THERE("link", "set", "gw0", "up");
+    IP("addr", "add", "192.0.2.9/24", "dev", "up0");
+    IP("link", "set", "up0", "up");
+    IP("route", "add", "default", "via", "192.0.2.1");
+    AUTO(nl_drop) struct nl *nl = NULL;
+    CHECK_OK(nl_open(&nl));
+    CHECK(gateway_answers(nl, (int)if_nametoindex("up0"), (struct in_addr){ htonl(0xc0000201) }, 3000));
+    fd_drop(&ready[0]);
+    fd_drop(&ready[1]);
+    return pid;
+}
+
+static void gateway_end(pid_t pid)
+{
+    kill(pid, SIGKILL);
+    CHECK(waitpid(pid, NULL, 0) == pid);
+}
+
+TEST(a_bridge_that_would_cut_the_host_off_is_taken_back)
+{
+    AUTO(arena_drop) struct arena *a = arena_new();
+    struct net_backend b;
+
+    if (!in_own_network())
+        return;
+    pid_t gateway = gateway_make();
+    CHECK_OK(linux_net_init(&b, &dhcp));
+    /* within a bridge, and only there, the gateway's answers are lost */
+    run((const char *const[]){ "/usr/sbin/nft",
+            "add table bridge lost; add chain bridge lost in { type filter hook "
+            "prerouting priority 0; }; add rule bridge lost in ether type arp drop",
+            NULL },
+        0);
+    CHECK_ERR(bridge_up(&b, "xenbr0", "up0"), "INTERNAL_ERROR");
+    const struct net_nic *nic = nic_find(a, &b, "up0");
+    CHECK_STR(nic->bridge, "");
+    CHECK_STR(nic->ip, "192.0.2.9");
+    CHECK_STR(nic->gateway, "192.0.2.1");
+    CHECK(!if_nametoindex("xenbr0"));
+    run((const char *const[]){ "/usr/sbin/nft", "delete", "table", "bridge", "lost", NULL }, 0);
+    CHECK_OK(bridge_up(&b, "xenbr0", "up0"));
+    nic = nic_find(a, &b, "up0");
+    CHECK_STR(nic->bridge, "xenbr0");
+    CHECK_STR(nic->gateway, "192.0.2.1");
+    net_backend_free(&b);
+    gateway_end(gateway);
+}
+
+TEST(a_move_that_a_dead_process_began_is_finished)
+{
+    AUTO(arena_drop) struct arena *a = arena_new();
+    struct net_backend b;
+
+    if (!in_own_network())
+        return;
+    IP("link", "add", "up0", "type", "veth", "peer", "name", "far0");
+    IP("link", "set", "up0", "up");
+    IP("addr", "add", "192.0.2.9/24", "dev", "up0");
+    IP("link", "add", "xenbr0", "type", "bridge");
+    IP("link", "set", "xenbr0", "alias", "runnymede up0");
+    IP("link", "set", "xenbr0", "up");
+    IP("route", "add", "default", "via", "192.0.2.1");
+    IP("link", "set", "up0", "master", "xenbr0"); /* and here it died: the host is cut off */
+    CHECK_OK(linux_net_init(&b, &dhcp));
+    const struct net_nic *nic = nic_find(a, &b, "up0");
+    CHECK_STR(nic->bridge, "xenbr0");
+    CHECK_STR(nic->ip, "192.0.2.9");
+    CHECK_STR(nic->gateway, "192.0.2.1");
+    IP("addr", "show", "dev", "xenbr0", "to", "192.0.2.9/32");
+    net_backend_free(&b);
+    IP("link", "set", "up0", "nomaster"); /* died while the bridge was taken down */
+    CHECK_OK(linux_net_init(&b, &dhcp));
+    nic = nic_find(a, &b, "up0");
+    CHECK_STR(nic->bridge, "");
+    CHECK_STR(nic->ip, "192.0.2.9");
     net_backend_free(&b);
 }
 

@@ -91,7 +91,16 @@ static struct err *routes_send(struct nl *n, const struct rows *routes, int inde
     return e;
 }
 
-static struct err *addresses_send(struct nl *n, const struct rows *addresses, int from, int to)
+static struct err *addresses_add(struct nl *n, const struct rows *addresses, int to)
+{
+    struct err *e = NULL;
+
+    for (size_t i = 0; i < addresses->v.len; i++)
+        e = err_first(e, address_send(n, addresses->v.p[i], RTM_NEWADDR, to));
+    return e;
+}
+
+static struct err *addresses_remove(struct nl *n, const struct rows *addresses, int from)
 {
     struct err *e = NULL;
 
@@ -103,11 +112,13 @@ static struct err *addresses_send(struct nl *n, const struct rows *addresses, in
         }
         e = err_first(e, gone);
     }
-    for (size_t i = 0; i < addresses->v.len; i++)
-        e = err_first(e, address_send(n, addresses->v.p[i], RTM_NEWADDR, to));
     return e;
 }
 
+/*
+ * Both have the addresses for a moment, so that no death of ours in between
+ * loses one: what was begun is seen in the kernel, and done again to its end.
+ */
 struct err *move_addresses(struct nl *n, int from, int to)
 {
     AUTO(rows_done) struct rows addresses = { .index = from };
@@ -116,12 +127,15 @@ struct err *move_addresses(struct nl *n, int from, int to)
 
     TRY(nl_dump(n, RTM_GETADDR, AF_UNSPEC, on_address, &addresses));
     TRY(nl_dump(n, RTM_GETROUTE, AF_UNSPEC, on_route, &routes));
-    e = addresses_send(n, &addresses, from, to);
+    e = addresses_add(n, &addresses, to);
     if (!e)
         e = routes_send(n, &routes, to);
+    if (!e)
+        e = addresses_remove(n, &addresses, from);
     if (e) {
-        err_ignore(addresses_send(n, &addresses, to, from), "setting back: the first error is the one to tell");
+        err_ignore(addresses_add(n, &addresses, from), "setting back: the first error is the one to tell");
         err_ignore(routes_send(n, &routes, from), "the same");
+        err_ignore(addresses_remove(n, &addresses, to), "the same");
     }
     return e;
 }
