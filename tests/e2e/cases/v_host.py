@@ -50,8 +50,17 @@ def the_agent_starts_again_with_its_sessions_and_enables_a_host_unless_told_not_
     again()
     t.effect("host.restart_agent", x.host.get_enabled(h) is True)  # the same session
     x.host.disable(h, False)
+    x.host.set_hostname_live(h, "brook")
+    x.host.set_timezone(h, "Asia/Kolkata")
+    certs = t.host.state / "core/trust/certs"
+    ca, _ = pair(t, "kept")
+    x.pool.install_ca_certificate("kept", ca)
+    (certs / "left-by-a-killed-core").write_text(ca)
     again()
     t.equal(x.host.get_enabled(h), False)
+    t.equal((x.host.get_hostname(h), x.host.get_timezone(h)), ("brook", "Asia/Kolkata"))
+    t.equal([f.name for f in certs.iterdir()],
+            [r["uuid"] for r in x.Certificate.get_all_records().values() if r["name"] == "kept"])
     x.host.enable(h)
     again()
     t.equal(x.host.get_enabled(h), True)
