@@ -70,6 +70,7 @@ struct core *core_new(struct loop *l, struct store *store, const struct core_con
     vm_power_register(&c->handlers);
     vm_clone_register(&c->handlers);
     vm_suspend_register(&c->handlers);
+    guest_plugin_register(&c->handlers);
     vm_migrate_register(&c->handlers);
     vm_params_register(&c->handlers);
     vbd_register(&c->handlers);

@@ -346,6 +346,24 @@ static struct err *on_vm_report(struct ipc_call *c, struct host_vm_report_req *r
     return e;
 }
 
+/* Likewise: a script may last, and the guest must be stoppable meanwhile. */
+static struct err *on_vm_run(struct ipc_call *c, struct host_vm_run_req *req, struct host_vm_run_rep *rep)
+{
+    struct host_room *h = c->ctx;
+    struct cell *cell = cells_find(h->c.cells, req->vm);
+    struct vm_run_rep inner = { 0 };
+
+    if (!cell || !cell->peer)
+        return err_vm_bad_power_state(cell ? cell->state.ref : req->vm, "running", "halted");
+    struct ipc_peer *peer = ipc_ref(cell->peer);
+    struct err *e =
+        vm_run(peer, c->arena, &(struct vm_run_req){ .script = req->script, .timeout_ms = req->timeout_ms }, &inner);
+    ipc_unref(peer);
+    TRY(e);
+    *rep = (struct host_vm_run_rep){ inner.exit, inner.out, inner.err };
+    return NULL;
+}
+
 /* ---- the host itself ---- */
 
 static struct err *on_auth(struct ipc_call *c, struct host_auth_req *req, struct host_auth_rep *rep)
@@ -387,6 +405,7 @@ static const struct host_ops ops = {
     .nic_unplug = on_nic_unplug,
     .console = on_console,
     .vm_report = on_vm_report,
+    .vm_run = on_vm_run,
     .vm_suspend = host_on_suspend,
     .vm_resume = host_on_resume,
     .vm_migrate = host_on_migrate,

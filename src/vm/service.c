@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "gen/errors.h"
 #include "vm/private.h"
+#include "vm/run.h"
 #include "vm/stats.h"
 
 #define VCPUS_MAX 254
@@ -535,6 +536,7 @@ static const struct vm_ops service_ops = {
     .migrate = vm_on_migrate,
     .progress = vm_on_progress,
     .report = vm_on_report,
+    .run = vm_on_run,
 };
 
 /* ---- the object ---- */

@@ -134,6 +134,7 @@ static struct err *survey(struct vm_service *s, bool *ret_changed)
     r.live = true;
     report_info(a, &info, &r);
     report_os(a, &os, &r);
+    s->survey.can_run = report_can(&info, "guest-exec") && !cstr_eq(value_map_str(&r.os, "distro"), "mswindows");
     report_name(a, &name, &r);
     report_networks(a, &networks, s->plan.nics, s->plan.n_nics, &r);
     *ret_changed = learn(s, &a, &r);
@@ -177,7 +178,7 @@ static void round_of(struct vm_service *s)
             err_ignore(e, "the first one was logged, or it was us who hung up");
         hang_up(v);
     }
-    if (s->ops->agent_tells)
+    if (s->ops->agent_tells && !v->talks)
         hang_up(v);
     if (!s->closed && s->life == VM_RUNNING && (!(there || e) || v->failures >= FAILURES_DEAD || (e && !v->spoken)))
         learn_silence(s);
@@ -271,6 +272,17 @@ struct err *vm_on_report(struct ipc_call *c, struct vm_report_req *req UNUSED, s
 
     rep->report = s->survey.report; /* encoded before anybody else runs */
     return NULL;
+}
+
+struct err *vm_survey_talk(
+    struct vm_service *s, struct arena *a, const char *command, const char *args, struct value *ret_value)
+{
+    bool there = false;
+
+    TRY(connect_agent(s, &there));
+    if (!there || !s->survey.agent)
+        return err_internal("the guest's agent is gone");
+    return qga_call(s->survey.agent, a, command, args, ANSWER_US, ret_value);
 }
 
 /* ---- power ---- */

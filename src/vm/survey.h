@@ -25,6 +25,8 @@ struct vm_survey {
     struct arena *arena;     /* owned; of the report */
     struct vm_report report;
     bool spoken;           /* the peer has heard of it, or of its silence */
+    bool can_run;          /* the agent may execute programs */
+    unsigned talks;        /* others who talk to it, besides the rounds */
     bool power_off_failed; /* the agent will not, or cannot be asked */
 };
 
@@ -39,6 +41,10 @@ void vm_survey_end(struct vm_service *s);  /* no guest any more, nor any word of
  * turn. A failure that comes to light later wakes s->change.
  */
 bool vm_survey_power_off(struct vm_service *s);
+
+/* [waits] One command to the agent, by who holds v->talks; connects first if need be. */
+struct err *vm_survey_talk(
+    struct vm_service *s, struct arena *a, const char *command, const char *args, struct value *ret_value) MUST_CHECK;
 
 struct ipc_call;
 struct err *vm_on_report(struct ipc_call *c, struct vm_report_req *req, struct vm_report_rep *rep) MUST_CHECK;

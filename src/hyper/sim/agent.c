@@ -9,6 +9,7 @@
 #include "base/fiber.h"
 #include "base/mem.h"
 #include "gen/ipc_vm.h"
+#include "proto/base64.h"
 
 #define COMMAND_MAX (256 * 1024)
 #define ANSWER_MAX (64 * 1024)
@@ -23,6 +24,8 @@ struct sim_agent {
     char host_name[64];
     char (*macs)[MAC_LEN + 1]; /* owned */
     size_t n_macs;
+    int64_t pid;         /* of what it ran last */
+    char ran[1024 + 64]; /* the answer about that */
 };
 
 enum sim_agent_kind sim_agent_kind_find(const char *word, size_t len)
@@ -114,8 +117,8 @@ static void say(const struct sim_agent *g, const char *command, struct buf *b)
             "{\"version\":%s,\"supported_commands\":[{\"name\":\"guest-shutdown\",\"enabled\":true,"
             "\"success-response\":false},{\"name\":\"guest-get-osinfo\",\"enabled\":true},"
             "{\"name\":\"guest-get-host-name\",\"enabled\":true},{\"name\":\"guest-network-get-interfaces\","
-            "\"enabled\":true},7,{\"name\":[]}]}",
-            lies ? "[[7.2]]" : "\"7.2.22\"");
+            "\"enabled\":true},{\"name\":\"guest-exec\",\"enabled\":%s},7,{\"name\":[]}]}",
+            lies ? "[[7.2]]" : "\"7.2.22\"", lies ? "\"yes\"" : "true");
     else if (cstr_eq(command, "guest-get-osinfo") && lies)
         buf_add_c(b,
             "{\"pretty-name\":\"\\u0007bell\\ntwo\",\"id\":{},\"version-id\":\"99999999999.1\",\"kernel-release\":5}");
@@ -138,6 +141,36 @@ static void say(const struct sim_agent *g, const char *command, struct buf *b)
             b, "{\"error\":{\"class\":\"CommandNotFound\",\"desc\":\"The command %.60s has not been found\"}", command);
     }
     buf_add_c(b, "}\n");
+}
+
+/* Its shell knows "echo WORDS" and "exit NUMBER"; what else it is fed, it complains of. */
+static void run(struct sim_agent *g, const char *input)
+{
+    AUTO(buf_done) struct buf script, out, err, text;
+    struct base64 s = { 0 };
+    int64_t code = 0;
+
+    buf_init(&script, COMMAND_MAX);
+    buf_init(&out, 512);
+    buf_init(&err, 128);
+    buf_init(&text, sizeof(g->ran));
+    base64_decode(&s, &script, str_of(input));
+    for (struct str line, rest = buf_str(&script); rest.len;) {
+        str_cut(rest, '\n', &line, &rest);
+        if (str_starts(line, STR("echo ")))
+            buf_printf(&out, "%.*s\n", (int)(line.len - 5), line.p + 5);
+        else if (str_starts(line, STR("exit ")))
+            str_to_i64((struct str){ line.p + 5, line.len - 5 }, &code);
+        else if (line.len)
+            buf_printf(&err, "sh: %.*s: not found\n", line.len > 40 ? 40 : (int)line.len, line.p);
+    }
+    buf_printf(&text, "{\"exited\":true,\"exitcode\":%" PRId64 ",\"out-data\":\"", code);
+    base64_encode(&text, buf_str(&out));
+    buf_add_c(&text, "\",\"err-data\":\"");
+    base64_encode(&text, buf_str(&err));
+    buf_add_c(&text, "\"}");
+    snprintf(g->ran, sizeof(g->ran), "%s", text.p);
+    g->pid++;
 }
 
 /* The text after `key` up to the next quote or brace, as far as this side needs it. */
@@ -181,6 +214,14 @@ static bool answer(struct sim_agent *g, const char *line, struct buf *b)
     } else if (cstr_eq(command, "guest-shutdown")) {
         g->on_power_off(g->vm);
         return true; /* has no answer when it succeeds */
+    } else if (cstr_eq(command, "guest-exec") && g->kind != SIM_AGENT_LIES) {
+        char input[2048];
+
+        word_after(line, "\"input-data\":\"", input, sizeof(input));
+        run(g, input);
+        buf_printf(b, "{\"return\":{\"pid\":%" PRId64 "}}\n", g->pid);
+    } else if (cstr_eq(command, "guest-exec-status") && g->pid) {
+        buf_printf(b, "{\"return\":%s}\n", g->ran);
     } else {
         say(g, command, b);
         if (g->kind == SIM_AGENT_DIES) {

@@ -2,6 +2,7 @@
 
 On QEMU it is a real one (QEMU's guest agent in a Debian kernel with busybox), and one boot serves all checks; on the
 simulator it is pretended."""
+import json
 import subprocess
 
 from bench import MIB, NULL, ROOT, Watcher, case
@@ -30,6 +31,31 @@ def answers(t, vm):
     return t.eventually(lambda: (metrics(t, vm) or {}).get("live"), "the agent in the guest answers", 60)
 
 
+def scripts_run(t, vm):
+    x, plugin = t.x, "guest-agent-operation"
+    script = {"username": "", "password": "", "script": "echo hello\n"}
+    t.equal(t.fails("XENAPI_MISSING_PLUGIN", x.VM.call_plugin, vm, "smartctl.py", "x", {}), ["smartctl.py"])
+    t.fails("XENAPI_PLUGIN_FAILURE", x.VM.call_plugin, vm, plugin, "no-such", {})
+    t.equal(t.fails("VM_LACKS_FEATURE", x.VM.call_plugin, vm, plugin, "request-rdp-on", {}), [vm])
+    t.fails("FEATURE_RESTRICTED", x.VM.call_plugin, vm, plugin, "run-script", script)
+    x.pool.add_to_other_config(t.pool(), "allow_guest_agent_run_script", "true")
+    t.on_end(t._quiet, "pool.remove_from_other_config", t.pool(), "allow_guest_agent_run_script")
+    p = t.fails("XENAPI_PLUGIN_FAILURE", x.VM.call_plugin, vm, plugin, "run-script", {"username": "", "password": ""})
+    t.equal(p, ["missing argument", "", "Argument script is required."])
+    t.fails("XENAPI_PLUGIN_FAILURE", x.VM.call_plugin, vm, plugin, "run-script", script | {"script": "#" * 1025})
+    r = json.loads(x.VM.call_plugin(vm, plugin, "run-script", script | {"script": "echo hello\nno-such-program\nexit 7\n"}))
+    t.effect("VM.call_plugin", r["rc"] == 7 and r["stdout"] == "hello\n" and "no-such-program: not found" in r["stderr"], r)
+    if t.qemu:  # seen from the outside: it gives the guest another name
+        x.VM.call_plugin(vm, plugin, "run-script", script | {"script": "hostname renamed\nhead -c 100000 /dev/urandom\n"})
+        t.eventually(lambda: metrics(t, vm)["netbios_name"] == {"host_name": "renamed"}, "the guest's new name", 70)
+    else:
+        other = t.vm("Bare")
+        x.VM.add_to_platform(other, "sim-fail", "agent-none")
+        t.fails("VM_BAD_POWER_STATE", x.VM.call_plugin, other, plugin, "run-script", script)
+        x.VM.start(other, False, False)
+        t.equal(t.fails("VM_LACKS_FEATURE", x.VM.call_plugin, other, plugin, "run-script", script), [other])
+
+
 @case
 def an_agent_fills_guest_metrics_and_they_stay_true(t):
     x = t.x
@@ -53,7 +79,9 @@ def an_agent_fills_guest_metrics_and_they_stay_true(t):
     t.equal((m["networks"]["0/ip"], m["networks"]["0/ipv4/0"]), (address, address))
     t.check(t.qemu or "0/ipv6/0" in m["networks"], m["networks"])  # without a cable there is none
 
-    first, updated = x.VM.get_guest_metrics(vm), metrics(t, vm)["last_updated"]
+    scripts_run(t, vm)
+
+    first = x.VM.get_guest_metrics(vm)
     x.VM.suspend(vm)
     t.equal(x.VM.get_guest_metrics(vm), first)
     x.VM.resume(vm, False, False)
