@@ -36,6 +36,7 @@ struct net_daemon {
     struct loop *loop;
     const char *run, *user, *core_user, *backend_name;
     bool no_taps, private, start_over;
+    struct err *no_space; /* owned: why there is no private network */
     uid_t uid, core_uid;
     gid_t gid, core_gid;
     int listen_fd, keeper_fd;
@@ -157,8 +158,14 @@ static struct err *before(struct net_daemon *d)
     if (cstr_eq(d->backend_name, "sim"))
         return NULL;
     TRY(folder(d, &dir));
-    if (d->private)
-        TRY(go_private(d, dir));
+    d->no_space = d->private ? go_private(d, dir) : NULL;
+    if (d->no_space) { /* where user namespaces are forbidden, as in a chroot: guests' NICs have no cable, the rest
+                          works */
+        d->private = false;
+        d->backend_name = "sim";
+        d->no_taps = true;
+        return NULL;
+    }
     keeper.dir = dir;
     return keeper_fork(&keeper, &d->keeper_fd);
 }
@@ -248,6 +255,8 @@ int main(int argc, char **argv)
         e = setup(&d);
     if (e)
         return daemon_fail("runnymede-net", e);
+    if (d.no_space)
+        log_err(LOG_WARN_, "no private network: guests' NICs are not connected", d.no_space);
     log_info("net serves", F("backend", d.backend_name));
     daemon_ready();
     loop_run(d.loop);
