@@ -4,6 +4,7 @@
 #include "base/map.h"
 #include "base/mem.h"
 #include "core/core.h"
+#include "core/message.h"
 #include "core/nvram.h"
 #include "core/guest_report.h"
 #include "core/suspend.h"
@@ -77,6 +78,25 @@ struct err *guest_ask(struct core *c, struct arena *a, const char *uuid, struct 
     return strcmp(ret_state->power, "Halted") == 0 ? suspend_truth(c, a, uuid, &ret_state->power) : NULL;
 }
 
+/* What it did by itself. Of what an operation of ours asked for, the operation's end tells; a crash nobody asked for.
+ */
+static void raise_for(struct core *c, struct arena *a, const char *vm_ref, const char *what, bool asked)
+{
+    static const struct {
+        const char *what, *alert, *text;
+        bool unasked;
+    } alerts[] = {
+        { "shutdown", "VM_SHUTDOWN", "shut itself down", false },
+        { "reboot", "VM_REBOOTED", "rebooted itself", false },
+        { "crash", "VM_CRASHED", "crashed", true },
+        { "gone", "VM_CRASHED", "ended without shutting down", false },
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(alerts); i++)
+        if (strcmp(alerts[i].what, what) == 0 && (alerts[i].unasked || !asked))
+            message_raise_vm(c, a, alerts[i].alert, vm_ref, alerts[i].text);
+}
+
 static void told(
     struct core *c, struct arena *a, const char *vm_ref, const struct vm_state *s, const char *what, struct str nvram)
 {
@@ -109,8 +129,11 @@ static struct err *on_changed(struct ipc_call *ic, struct vmevents_changed_req *
 
     if (!vm)
         return NULL;
-    if (row_get(vm, F_VM_current_operations)->n == 0)
-        told(c, ic->arena, arena_strdup(ic->arena, row_ref(vm)), &req->state, req->what, req->nvram);
+    bool asked = row_get(vm, F_VM_current_operations)->n != 0;
+    const char *ref = arena_strdup(ic->arena, row_ref(vm));
+    raise_for(c, ic->arena, ref, req->what, asked);
+    if (!asked)
+        told(c, ic->arena, ref, &req->state, req->what, req->nvram);
     else /* the operation's end tells the state; guest_catch_up() looks whether this came after it */
         free(map_put(c->missed, req->vm, mem_strdup(req->state.power)));
     return NULL;

@@ -1,4 +1,5 @@
 /* message: alerts. They are rows like others, kept until destroyed, at most 10,000 (protocol.md section 10). */
+#include <assert.h>
 #include <string.h>
 #include "core/implicit.h"
 #include "core/message.h"
@@ -11,7 +12,7 @@ static const struct model_class *class_of(const char *cls)
     return model_class_find_nocase(cls);
 }
 
-const char *message_add(struct core *c, struct arena *a, const char *name, int64_t priority, const char *cls,
+static const char *add(struct core *c, struct arena *a, const char *name, int64_t priority, const char *cls,
     const char *obj_uuid, const char *body)
 {
     const struct tx_field fields[] = {
@@ -31,13 +32,39 @@ const char *message_add(struct core *c, struct arena *a, const char *name, int64
     return ref;
 }
 
+static int64_t priority_of(const char *name)
+{
+    for (size_t i = 0; i < ALERT_COUNT; i++)
+        if (strcmp(model_alerts[i].name, name) == 0)
+            return model_alerts[i].priority;
+    assert(!"an alert of ours is in the model's list");
+    return 0;
+}
+
+void message_raise(
+    struct core *c, struct arena *a, const char *name, const char *cls, const char *obj_uuid, const char *body)
+{
+    add(c, a, name, priority_of(name), cls, obj_uuid, body);
+}
+
+void message_raise_vm(struct core *c, struct arena *a, const char *name, const char *vm_ref, const char *what)
+{
+    const struct row *vm = store_find_of(c->store, C_VM, vm_ref), *host = core_host_row(c);
+
+    if (!vm || !host)
+        return;
+    message_raise(c, a, name, "VM", arena_strdup(a, row_str(vm, F_VM_uuid)),
+        arena_printf(a, "VM '%s' %s on host: %s (uuid: %s)", row_str(vm, F_VM_name_label), what,
+            row_str(host, F_host_name_label), row_str(host, F_host_uuid)));
+}
+
 static struct err *create(struct call *c, const struct message_create_args *a, struct value *ret)
 {
     const struct model_class *cls = class_of(a->cls);
 
     if (!cls || !store_by_uuid(c->core->store, cls, a->obj_uuid))
         return err_uuid_invalid(a->cls, a->obj_uuid);
-    *ret = value_str(message_add(c->core, c->arena, a->name, a->priority, a->cls, a->obj_uuid, a->body));
+    *ret = value_str(add(c->core, c->arena, a->name, a->priority, a->cls, a->obj_uuid, a->body));
     return NULL;
 }
 

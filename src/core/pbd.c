@@ -11,8 +11,6 @@
 #include "core/vdi.h"
 #include "gen/ipc_storage.h"
 
-#define MESSAGE_PRIORITY 3
-
 static struct err *check_config(const struct value *config)
 {
     const char *master = config && config->kind == V_MAP ? value_map_str(config, "SRmaster") : "";
@@ -182,8 +180,7 @@ static void plug_failed(struct core *c, struct arena *a, const struct connection
 {
     const char *body = arena_printf(a, "%s: %s", k->sr, err_text(e));
 
-    message_add(c, a, "PBD_PLUG_FAILED_ON_SERVER_START", MESSAGE_PRIORITY, "Host",
-        row_str(core_host_row(c), F_host_uuid), body);
+    message_raise(c, a, "PBD_PLUG_FAILED_ON_SERVER_START", "Host", row_str(core_host_row(c), F_host_uuid), body);
     log_warn("storage is not connected", F("pbd", k->pbd), F("error", err_text(e)));
     err_free(e);
     err_ignore(core_set(c, k->pbd, F_PBD_currently_attached, value_bool(false)), "it will be tried again");

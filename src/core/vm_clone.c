@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "base/uuid.h"
 #include "base/vec.h"
+#include "core/message.h"
 #include "core/task.h"
 #include "core/vdi.h"
 #include "core/vm.h"
@@ -187,6 +188,7 @@ struct err *vm_duplicate(
     TRY(tx_commit(t));
     made.vdis.len = 0;
     ops_refresh_vm(c->core, ref);
+    message_raise_vm(c->core, c->arena, "VM_CLONED", vm_ref, how == VM_CLONE ? "cloned" : "copied");
     *ret_ref = ref;
     return NULL;
 }

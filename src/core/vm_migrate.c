@@ -9,8 +9,6 @@
 #include "core/vm.h"
 #include "gen/ipc_host.h"
 
-#define ALERT_PRIORITY 5
-
 /* ---- pool_migrate ---- */
 
 static struct err *ask_host(struct call *c, const char *vm_ref, const char *uuid, struct host_vm_migrate_rep *ret_rep)
@@ -69,15 +67,13 @@ static struct err *pool_migrate(struct call *c, const struct VM_pool_migrate_arg
     TRY(vm_assert_can_boot_here(c, a->vm, a->host));
     TRY(call_row(c, C_VM, a->vm, &vm));
     const char *uuid = arena_strdup(c->arena, row_str(vm, F_VM_uuid));
-    const char *name = arena_strdup(c->arena, row_str(vm, F_VM_name_label));
     struct err *e = ask_host(c, a->vm, uuid, &rep);
     if (e)
         return settle(c, a->vm, uuid, e);
     struct tx *t = tx_begin(c->core->store);
     guest_take_state(c->core, t, a->vm, &rep.state);
     TRY(tx_commit(t));
-    message_add(c->core, c->arena, "VM_MIGRATED", ALERT_PRIORITY, "VM", uuid,
-        arena_printf(c->arena, "VM '%s' migrated on its own host", name));
+    message_raise_vm(c->core, c->arena, "VM_MIGRATED", a->vm, "migrated into a new process");
     return NULL;
 }
 

@@ -6,6 +6,7 @@
 #include "core/host.h"
 #include "core/implicit.h"
 #include "core/guest_report.h"
+#include "core/message.h"
 #include "core/suspend.h"
 #include "core/task.h"
 #include "core/vdi.h"
@@ -226,6 +227,7 @@ static struct err *start(struct call *c, const char *vm_ref, const char *host_re
     TRY(op_begin(c, &vm_ops, vm_ref, op_name, &op));
     TRY(call_row(c, C_host, host_ref, &host));
     TRY(start_on_host(c, vm_ref, host_ref, strcmp(op_name, "start") == 0, paused));
+    message_raise_vm(c->core, c->arena, "VM_STARTED", vm_ref, paused ? "started paused" : "started");
     const struct row *vm = store_find_of(c->core->store, C_VM, vm_ref);
     uint64_t delay = vm ? (uint64_t)row_int(vm, F_VM_start_delay) * 1000000 : 0;
     if (delay)
@@ -297,7 +299,25 @@ static struct err *judge(struct call *c, const char *vm_ref, const char *uuid, c
     return vm_assert_power_state(vm, strcmp(power_after, "Running") == 0 ? "Running" : power_after);
 }
 
-static struct err *host_op(struct call *c, const char *vm_ref, const char *op_name, const char *host_op_name,
+static void tell(struct call *c, const char *vm_ref, const char *op_name)
+{
+    static const struct {
+        const char *op, *alert, *what;
+    } told[] = {
+        { "pause", "VM_PAUSED", "paused" },
+        { "unpause", "VM_UNPAUSED", "unpaused" },
+        { "clean_shutdown", "VM_SHUTDOWN", "shut down cleanly" },
+        { "hard_shutdown", "VM_SHUTDOWN", "shut down forcibly" },
+        { "clean_reboot", "VM_REBOOTED", "rebooted cleanly" },
+        { "hard_reboot", "VM_REBOOTED", "rebooted forcibly" },
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(told); i++)
+        if (strcmp(told[i].op, op_name) == 0)
+            message_raise_vm(c->core, c->arena, told[i].alert, vm_ref, told[i].what);
+}
+
+static struct err *host_op_quietly(struct call *c, const char *vm_ref, const char *op_name, const char *host_op_name,
     uint64_t timeout_ms, const char *power_after)
 {
     AUTO(op_end) struct op op = { 0 };
@@ -318,6 +338,14 @@ static struct err *host_op(struct call *c, const char *vm_ref, const char *op_na
     if (strcmp(power_after, "Halted") == 0)
         tx_set(t, vm_ref, F_VM_ha_always_run, value_bool(false));
     return tx_commit(t);
+}
+
+static struct err *host_op(struct call *c, const char *vm_ref, const char *op_name, const char *host_op_name,
+    uint64_t timeout_ms, const char *power_after)
+{
+    TRY(host_op_quietly(c, vm_ref, op_name, host_op_name, timeout_ms, power_after));
+    tell(c, vm_ref, op_name);
+    return NULL;
 }
 
 static struct err *pause_vm(struct call *c, const struct VM_pause_args *a, struct value *ret)

@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "base/vec.h"
 #include "core/guest.h"
+#include "core/message.h"
 #include "core/suspend.h"
 #include "core/task.h"
 #include "core/vdi.h"
@@ -402,7 +403,9 @@ static struct err *suspend(struct call *c, const char *vm_ref)
     guest_put_nvram(c->core, t, c->arena, vm_ref, rep.nvram);
     vm_set_suspended(c->core, t, vm_ref);
     tx_set(t, vm_ref, F_VM_ha_always_run, value_bool(false));
-    return tx_commit(t);
+    TRY(tx_commit(t));
+    message_raise_vm(c->core, c->arena, "VM_SUSPENDED", vm_ref, "suspended");
+    return NULL;
 }
 
 static struct err *suspend_vm(struct call *c, const struct VM_suspend_args *a, struct value *ret)
@@ -484,6 +487,7 @@ static struct err *resume(struct call *c, const char *vm_ref, const char *host_r
     struct tx *t = tx_begin(c->core->store);
     guest_take_state(c->core, t, vm_ref, &rep.state);
     TRY(tx_commit(t));
+    message_raise_vm(c->core, c->arena, "VM_RESUMED", vm_ref, paused ? "resumed paused" : "resumed");
     suspend_drop_image(c, vm_ref);
     return NULL;
 }
