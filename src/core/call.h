@@ -43,6 +43,7 @@ struct core {
     char *host_ref; /* this host's objects; owned */
     char *pool_ref;
     struct agent *agent;       /* core/agent.h */
+    struct audit *audit;       /* core/audit.h */
     struct map *principals;    /* session ref -> struct session_entry */
     struct map *tasks;         /* task ref -> struct task_run: tasks this process runs */
     struct map *streams;       /* stream id -> struct stream */

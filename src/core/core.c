@@ -4,6 +4,7 @@
 #include "base/map.h"
 #include "base/mem.h"
 #include "core/agent.h"
+#include "core/audit.h"
 #include "core/call.h"
 #include "core/event.h"
 #include "core/metrics.h"
@@ -41,6 +42,7 @@ struct core *core_new(struct loop *l, struct store *store, const struct core_con
     waitq_init(&c->ops);
     waitq_init(&c->started);
     c->agent = agent_new();
+    c->audit = audit_new(config->audit_dir);
     c->principals = map_new();
     c->tasks = map_new();
     c->streams = map_new();
@@ -108,6 +110,7 @@ void core_free(struct core *c)
     timer_free(c->gc);
     timer_free(c->ssh);
     agent_free(c->agent);
+    audit_free(c->audit);
     session_done(c);
     task_done(c);
     map_free(c->streams);

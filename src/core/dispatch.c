@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "core/agent.h"
+#include "core/audit.h"
 #include "core/call.h"
 #include "core/console.h"
 #include "core/core.h"
@@ -64,6 +65,7 @@ static const char *make_task(struct call *c, struct arena *a, const char *label,
 struct async_call {
     struct call c;
     struct value args;
+    const char *audited; /* its parameters as the audit log shows them; NULL: it is not in there */
 };
 
 static void async_fiber(void *arg)
@@ -81,6 +83,8 @@ static void async_fiber(void *arg)
     buf_init(&xml, 16 * 1024 * 1024);
     if (!e)
         wire_task_result(&xml, c->msg->result, &ret);
+    if (ac->audited)
+        audit_call(c, ac->audited, e);
     if (e)
         log_info("call failed", F("call", c->msg->name), F("task", c->task), F("error", err_text(e)));
     task_finish(c->core, c->task, xml.len ? xml.p : "", e);
@@ -90,7 +94,8 @@ static void async_fiber(void *arg)
 }
 
 /* Owns nothing of the request after it returns: the call outlives it. */
-static const char *start_async(struct call *c, const struct core_call_req *req, struct arena *reply_arena)
+static const char *start_async(
+    struct call *c, const struct core_call_req *req, const char *audited, struct arena *reply_arena)
 {
     struct arena *a = arena_new();
     struct async_call *ac = arena_new_of(a, struct async_call);
@@ -105,6 +110,7 @@ static const char *start_async(struct call *c, const struct core_call_req *req, 
     ac->c.who.originator = arena_strdup(a, c->who.originator);
     ac->c.client = arena_strdup(a, c->client);
     ac->args = value_copy(a, &req->args);
+    ac->audited = arena_strdup(a, audited);
     ac->c.task = make_task(c, a, label, req);
     running++;
     fiber_start(c->core->loop, ac->c.msg->name, async_fiber, ac);
@@ -167,13 +173,19 @@ static struct err *answer(struct call *c, const struct core_call_req *req, struc
     uint64_t began = clock_now(c->core->loop);
     agent_called(c->core, req->user_agent);
     struct err *e = checks(c, req);
+    const char *audited =
+        audit_wants(c->msg) && (!c->msg->session || *c->who.user) ? audit_params(c, req->args.items) : NULL;
+    if (audited && e)
+        audit_call(c, audited, e);
     if (!e && req->async) {
-        ret = value_str(start_async(c, req, c->arena));
+        ret = value_str(start_async(c, req, audited, c->arena));
         wire_value(b, c->envelope, &task_type, &ret);
     } else if (!e) {
         running++;
         e = run_sync(c, req, &ret);
         running--;
+        if (audited)
+            audit_call(c, audited, e);
         if (!e && !c->raw_used)
             wire_value(b, c->envelope, c->msg->result, &ret);
     }

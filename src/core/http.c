@@ -1,6 +1,8 @@
 #include "core/http.h"
 #include <string.h>
+#include <sys/stat.h>
 #include "base/log.h"
+#include "core/audit.h"
 #include "core/console.h"
 #include "core/metrics.h"
 #include "core/rbac.h"
@@ -57,6 +59,38 @@ static bool authenticate(
     return false;
 }
 
+struct err *http_refuse(
+    struct arena *a, struct core_http_rep *rep, unsigned status, const char *reason, const char *text)
+{
+    answer(a, rep, status, reason, text);
+    return NULL;
+}
+
+static void add_header(struct arena *a, struct core_http_rep *rep, const char *name, const char *value)
+{
+    if (!rep->headers)
+        rep->headers = arena_new_array(a, 4, struct core_header);
+    rep->headers[rep->n_headers++] = (struct core_header){ name, value };
+}
+
+struct err *http_hand_over(struct arena *a, struct core_http_rep *rep, const char *type, struct str body, int file)
+{
+    struct stat st;
+
+    rep->status = 200;
+    add_header(a, rep, "Content-Type", type);
+    if (file <= 0) {
+        rep->body = body;
+        return NULL;
+    }
+    if (fstat(file, &st) == 0)
+        add_header(a, rep, "Content-Length", arena_printf(a, "%lld", (long long)st.st_size));
+    rep->stream = file;
+    rep->direction = 1; /* from here to the client */
+    rep->idle_timeout_s = 300;
+    return NULL;
+}
+
 static const struct http_action *find_action(const char *name)
 {
     for (size_t i = 0; i < HTTP_ACTION_COUNT; i++)
@@ -86,6 +120,7 @@ static const struct {
     { "get_vm_rrds", metrics_http },
     { "sr_rrd", metrics_http },
     { "own_metrics", metrics_http },
+    { "get_audit_log", audit_http },
     { "get_system_status", status_http },
     { "get_host_logs_download", status_logs_http },
 };
@@ -144,6 +179,8 @@ struct err *http_request(struct core *c, struct arena *a, struct core_http_req *
         return NULL;
     }
     run(c, a, req, action, &who, rep);
+    if (strcmp(req->method, "GET") != 0 || rep->status == 403)
+        audit_action(c, req, &who, rep->status);
     if (own)
         session_end(c, own);
     return NULL;

@@ -6,47 +6,13 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "core/core.h"
+#include "core/http.h"
 #include "core/vm.h"
 #include "gen/ipc_metric.h"
 #include "gen/ipc_sample.h"
 #include "gen/ipc_stats.h"
 
 /* ---- what clients read ---- */
-
-static struct err *refuse(
-    struct arena *a, struct core_http_rep *rep, unsigned status, const char *reason, const char *text)
-{
-    rep->status = status;
-    rep->reason = reason;
-    rep->body = str_of(arena_printf(a, "<html><body><h1>%u %s</h1><p>%s</p></body></html>", status, reason, text));
-    return NULL;
-}
-
-static void add_header(struct arena *a, struct core_http_rep *rep, const char *name, const char *value)
-{
-    if (!rep->headers)
-        rep->headers = arena_new_array(a, 4, struct core_header);
-    rep->headers[rep->n_headers++] = (struct core_header){ name, value };
-}
-
-/* Takes the file. */
-static struct err *hand_over(struct arena *a, struct core_http_rep *rep, const char *type, struct str body, int file)
-{
-    struct stat st;
-
-    rep->status = 200;
-    add_header(a, rep, "Content-Type", type);
-    if (file <= 0) {
-        rep->body = body;
-        return NULL;
-    }
-    if (fstat(file, &st) == 0)
-        add_header(a, rep, "Content-Length", arena_printf(a, "%lld", (long long)st.st_size));
-    rep->stream = file;
-    rep->direction = 1; /* from here to the client */
-    rep->idle_timeout_s = 300;
-    return NULL;
-}
 
 static double quality(struct str params)
 {
@@ -128,18 +94,18 @@ static struct err *updates(struct core *c, struct arena *a, const struct core_ht
     struct ipc_peer *metric = NULL;
 
     if (!str_to_i64(str_of(value_map_str(&req->query, "start")), &ask.start))
-        return refuse(a, rep, 400, "Bad Request", "start: seconds since 1970, or negative, are needed");
+        return http_refuse(a, rep, 400, "Bad Request", "start: seconds since 1970, or negative, are needed");
     if (*interval && !str_to_u64(str_of(interval), &ask.interval))
-        return refuse(a, rep, 400, "Bad Request", "interval: seconds");
+        return http_refuse(a, rep, 400, "Bad Request", "interval: seconds");
     if (!find_cfs(value_map_str(&req->query, "cf"), &ask.cfs))
-        return refuse(a, rep, 400, "Bad Request", "cf: AVERAGE, MIN, MAX or LAST");
+        return http_refuse(a, rep, 400, "Bad Request", "cf: AVERAGE, MIN, MAX or LAST");
     ask.host = strcmp(value_map_str(&req->query, "host"), "true") == 0;
     ask.n_vms = values_of(a, &req->query, "vm_uuid", &ask.vms);
     ask.n_srs = values_of(a, &req->query, "sr_uuid", &ask.srs);
     ask.all_vms = ask.n_vms == 0;
     TRY(core_need_metric(c, &metric));
     TRY(metric_updates(metric, a, &ask, &got));
-    return hand_over(a, rep, ask.json ? "application/json" : "text/xml", got.body, got.file);
+    return http_hand_over(a, rep, ask.json ? "application/json" : "text/xml", got.body, got.file);
 }
 
 static struct err *dump(struct core *c, struct arena *a, const struct core_http_req *req, const char *kind,
@@ -152,8 +118,8 @@ static struct err *dump(struct core *c, struct arena *a, const struct core_http_
     TRY(core_need_metric(c, &metric));
     TRY(metric_dump(metric, a, &ask, &got));
     if (!got.found)
-        return refuse(a, rep, 404, "Not Found", "There are no figures of this object");
-    return hand_over(a, rep, ask.json ? "application/json" : "text/xml", got.body, got.file);
+        return http_refuse(a, rep, 404, "Not Found", "There are no figures of this object");
+    return http_hand_over(a, rep, ask.json ? "application/json" : "text/xml", got.body, got.file);
 }
 
 static struct err *exposition(
@@ -165,7 +131,7 @@ static struct err *exposition(
 
     TRY(core_need_metric(c, &metric));
     TRY(metric_exposition(metric, a, &(struct metric_exposition_req){ openmetrics }, &got));
-    return hand_over(a, rep,
+    return http_hand_over(a, rep,
         openmetrics ? "application/openmetrics-text; version=1.0.0; charset=utf-8"
                     : "text/plain; version=0.0.4; charset=utf-8",
         got.body, got.file);

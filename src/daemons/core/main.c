@@ -246,6 +246,7 @@ int main(int argc, char **argv)
         return 2;
     }
     umask(0077);
+    d.config.audit_dir = mem_printf("%s/core", d.state);
     d.config.hypervisor = d.hyper;
     if (!d.config.sr_dir)
         d.config.sr_dir = mem_printf("%s/sr", d.state);

@@ -2,7 +2,9 @@
 import os
 import signal
 
+from accounts import PASSWORD
 from bench import NULL, Watcher, case
+from cases_shared import make_subjects
 
 EPOCH = "19700101T00:00:00Z"
 
@@ -53,3 +55,60 @@ def a_guest_that_dies_by_itself_raises_an_alert_which_the_simulator_has_no_proce
     t.eventually(lambda: ("VM_CRASHED", 2) in alerts(t, "VM", uuid), "VM_CRASHED")
     t.eventually(lambda: t.power(vm) == "Halted", "Halted")
     t.equal(x.VM.get_resident_on(vm), NULL)
+
+
+def audit(t, **query):
+    status, headers, body = t.x.handler("GET", "/audit_log", query)
+    t.equal(status, 200, "GET /audit_log")
+    return body.decode().splitlines()
+
+
+@case
+def every_change_is_in_the_audit_log_with_who_where_and_how_it_ended_and_without_secrets(t):
+    x, vm = t.x, t.vm()
+    uuid = x.VM.get_uuid(vm)
+    x.VM.set_name_description(vm, "it's\na 'quote'")
+    t.fails("VM_BAD_POWER_STATE", x.VM.pause, vm)
+    x.wait(x.Async.VM.start(vm, False, False))
+    x.VM.hard_shutdown(vm)
+    x.VM.get_record(vm)
+    secret = x.secret.create({"value": "sesame-one", "other_config": {}})
+    x.secret.set_value(secret, "sesame-two")
+    x.secret.destroy(secret)
+    t.fails("SR_UNKNOWN_DRIVER", x.SR.create, t.the_host(), {"password": "sesame-three", "server": "s1"}, 0, "x", "", "none", "", False, {})
+    make_subjects(t)
+    reader = t.client("t-read-only", PASSWORD["t-read-only"])
+    t.fails("RBAC_PERMISSION_DENIED", reader.VM.start, vm, False, False)
+    lines = audit(t)
+    mine = [line for line in lines if uuid in line]
+
+    def of(call, among=mine):
+        return [line for line in among if f"'API' '{call}'" in line]
+    t.equal([len(of(c)) for c in ("VM.set_name_description", "VM.pause", "VM.start", "VM.hard_shutdown")], [1, 1, 2, 1])
+    t.check(r"'it\'s\x0aa \'quote\''" in of("VM.set_name_description")[0], of("VM.set_name_description"))
+    t.check("'ALLOWED' 'ERROR:VM_BAD_POWER_STATE'" in of("VM.pause")[0], of("VM.pause"))
+    started, refused = of("VM.start")
+    t.check("'ALLOWED' 'OK'" in started and "OpaqueRef:" in started.split("|")[4], "an asynchronous one with its task, " + started)
+    t.check("'DENIED'" in refused and "'u:t-read-only' 't-read-only'" in refused, refused)
+    t.check("127.0.0.1" in started.split("|")[3] and "'LOCAL_SUPERUSER'" in started, started)
+    t.check(x.session_ref not in "\n".join(lines), "sessions are not told")
+    t.equal(of("VM.get_record"), [], "reading is no change")
+    t.equal(of("VM.get_record", lines), [])
+    t.check(of("secret.create", lines) and of("secret.set_value", lines), "secrets are made and changed")
+    t.check("'server' 's1'" in of("SR.create", lines)[-1], of("SR.create", lines))
+    t.check("sesame" not in "\n".join(lines), "what they are is not told")
+    logins = of("session.login_with_password", lines)
+    t.check(any("'uname' 't-read-only'" in line for line in logins) and PASSWORD["t-read-only"] not in "\n".join(lines), "who came, without the word")
+    since = started[1:18]
+    t.equal([line for line in audit(t, since=since + "Z") if uuid in line and "'VM.start'" in line], of("VM.start"))
+    t.equal(audit(t, since="20990101T00:00:00Z"), [])
+    t.equal(x.handler("GET", "/audit_log", {"since": "yesterday"})[0], 400)
+
+
+@case(own_host=True)
+def the_audit_log_outlives_its_process(t):
+    t.x.pool.set_name_description(t.pool(), "before")
+    pid = t.host.daemon_pids()["core"]
+    os.kill(pid, signal.SIGKILL)
+    t.eventually(lambda: t.host.daemon_pids().get("core") not in (None, pid), "core runs again")
+    t.eventually(lambda: "'before'" in "\n".join(audit(t)), "the line is there")
