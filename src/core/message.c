@@ -44,7 +44,13 @@ static int64_t priority_of(const char *name)
 void message_raise(
     struct core *c, struct arena *a, const char *name, const char *cls, const char *obj_uuid, const char *body)
 {
-    add(c, a, name, priority_of(name), cls, obj_uuid, body);
+    message_raise_at(c, a, name, 0, cls, obj_uuid, body);
+}
+
+void message_raise_at(struct core *c, struct arena *a, const char *name, int64_t priority, const char *cls,
+    const char *obj_uuid, const char *body)
+{
+    add(c, a, name, priority ? priority : priority_of(name), cls, obj_uuid, body);
 }
 
 void message_raise_vm(struct core *c, struct arena *a, const char *name, const char *vm_ref, const char *what)

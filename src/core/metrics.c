@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include "base/fd.h"
 #include "base/log.h"
+#include "core/alarm.h"
 #include "core/core.h"
 #include "core/http.h"
 #include "core/vm.h"
@@ -407,7 +408,17 @@ static struct err *on_take(struct ipc_call *call, struct sample_take_req *req, s
     note_memory(c, req->memory_total, req->memory_free);
     fill_host(c, call->arena, rep);
     fill_vms(c, call->arena, &all, rep);
+    alarm_fill(c, call->arena, rep);
     fill_srs(c, call->arena, rep);
+    return NULL;
+}
+
+static struct err *on_crossed(struct ipc_call *call, struct sample_crossed_req *req)
+{
+    struct core *c = call->ctx;
+
+    if (c->ready)
+        alarm_crossed(c, call->arena, req);
     return NULL;
 }
 
@@ -435,7 +446,7 @@ static struct err *on_gone(struct ipc_call *call, struct sample_gone_req *req, s
 
 void metrics_mount(struct core *c, struct ipc_peer *metric)
 {
-    static const struct sample_ops ops = { .take = on_take, .gone = on_gone };
+    static const struct sample_ops ops = { .take = on_take, .crossed = on_crossed, .gone = on_gone };
 
     ipc_serve(metric, &sample_service, &ops, c);
 }

@@ -3,6 +3,7 @@
 #include "base/vec.h"
 #include "gen/ipc_sample.h"
 #include "ipc/ipc.h"
+#include "metric/alarm.h"
 #include "metric/history.h"
 #include "metric/service.h"
 
@@ -15,6 +16,7 @@ struct metric {
     struct map *all;       /* "vm-UUID" -> struct history, owned: those that are there */
     char host[40];         /* uuid; "" until the core told it */
     struct ipc_peer *core; /* borrowed; NULL while gone */
+    struct alarms *alarms; /* owned */
     struct timer *timer;
     bool ticking;
     uint64_t n_ticks;

@@ -247,7 +247,7 @@ struct err *metric_new(struct loop *l, const struct metric_config *config, struc
     if (dir < 0)
         return err_errno(errno, "open %s", config->dir);
     struct metric *m = mem_new(struct metric);
-    *m = (struct metric){ .loop = l, .config = *config, .dir = dir, .all = map_new() };
+    *m = (struct metric){ .loop = l, .config = *config, .dir = dir, .all = map_new(), .alarms = alarms_new() };
     m->proc_root = mem_strdup(config->proc_root);
     if (!m->config.save_us)
         m->config.save_us = SAVE_US;
@@ -272,6 +272,7 @@ void metric_free(struct metric *m)
     for (size_t it = 0; map_next(m->all, &it, &key, &v);)
         history_free(v);
     map_free(m->all);
+    alarms_free(m->alarms);
     fd_drop(&m->dir);
     free(m->proc_root);
     free(m);

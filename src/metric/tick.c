@@ -363,6 +363,23 @@ static void clean(struct metric *m, struct arena *a)
             unlinkat(m->dir, rep.gone[i], 0);
 }
 
+/* Told once: without a core there is nobody to raise an alert, and the figure will be across its level again. */
+static void watch(struct metric *m, const struct sample_take_rep *rep)
+{
+    struct ipc_peer *core = m->core ? ipc_ref(m->core) : NULL;
+
+    for (size_t i = 0; i < rep->n_watches; i++) {
+        const struct sample_watch *w = &rep->watches[i];
+        const struct history *h = metric_find(m, w->kind, w->uuid);
+        struct sample_crossed_req told = { .kind = w->kind, .uuid = w->uuid, .name = w->name };
+
+        if (alarms_feed(m->alarms, w, h ? alarms_value(h, w->name) : NAN, clock_now(m->loop), &told.value) && core)
+            err_ignore(sample_crossed(core, &told), "it went away");
+    }
+    alarms_sweep(m->alarms);
+    ipc_unref(core);
+}
+
 void metric_tick(struct metric *m)
 {
     AUTO(arena_drop) struct arena *a = arena_new();
@@ -382,6 +399,8 @@ void metric_tick(struct metric *m)
     for (size_t i = 0; told && i < rep.n_srs; i++)
         take_sr(&r, &rep.srs[i]);
     take_host(&r, told ? &rep : NULL, memory);
+    if (vms_known)
+        watch(m, &rep);
     if (told)
         go(m, vms_known, m->config.save_us);
     if (told && m->n_ticks++ % HOUR_TICKS == 0)

@@ -1,6 +1,7 @@
 """What concerns the pool as a whole: alerts, the audit log, its settings."""
 import os
 import signal
+from xml.etree import ElementTree
 
 from accounts import PASSWORD
 from bench import NULL, Watcher, case
@@ -112,3 +113,29 @@ def the_audit_log_outlives_its_process(t):
     os.kill(pid, signal.SIGKILL)
     t.eventually(lambda: t.host.daemon_pids().get("core") not in (None, pid), "core runs again")
     t.eventually(lambda: "'before'" in "\n".join(audit(t)), "the line is there")
+
+
+@case
+def a_figure_across_its_threshold_raises_an_alarm(t):
+    x, vm = t.x, t.running_vm()
+    uuid, h = x.VM.get_uuid(vm), t.the_host()
+
+    def config(name, level, sense):
+        return (f'<config><variable><name value="{name}"/><alarm_trigger_level value="{level}"/><alarm_trigger_sense value="{sense}"/>'
+                '<alarm_trigger_period value="1"/><alarm_auto_inhibit_period value="3600"/></variable></config>')
+    x.VM.add_to_other_config(vm, "perfmon", config("memory", 1, "high"))
+    x.host.add_to_other_config(h, "perfmon", config("mem_usage", 2, "low"))
+    t.on_end(x.host.remove_from_other_config, h, "perfmon")
+    host = x.host.get_uuid(h)
+
+    def alarms(cls, of):
+        return [m for m in x.message.get(cls, of, EPOCH).values() if m["name"] == "ALARM"]
+    t.eventually(lambda: alarms("VM", uuid) and alarms("Host", host), "both alarms")
+    (alarm,) = alarms("VM", uuid)
+    value, config_line, *lines = alarm["body"].split("\n")
+    t.equal((float(value.removeprefix("value: ")), config_line), (float(x.VM_metrics.get_memory_actual(x.VM.get_metrics(vm))), "config:"))
+    variable = ElementTree.fromstring("\n".join(lines))
+    t.equal((variable.tag, variable.find("name").get("value"), variable.find("alarm_trigger_level").get("value")), ("variable", "memory", "1"))
+    t.equal(int(alarm["priority"]), 1)
+    (alarm,) = alarms("Host", host)
+    t.check(0 < float(alarm["body"].split("\n")[0].removeprefix("value: ")) < 1, alarm)
