@@ -127,6 +127,21 @@ static const char *action(const struct row *vm, const struct field *f)
                                                                                                          : "destroy";
 }
 
+/* Of VM.xenstore_data a guest sees what XenServer shows it; the other keys are clients' own notes. */
+static struct value guest_data(struct arena *a, const struct value *data)
+{
+    struct value *pairs = arena_new_array(a, 2 * (size_t)data->n, struct value);
+    size_t n = 0;
+
+    for (size_t i = 0; i < data->n; i++) {
+        if (!cstr_starts(data->items[2 * i].s, "vm-data/") && !cstr_starts(data->items[2 * i].s, "FIST/"))
+            continue;
+        pairs[2 * n] = value_copy(a, &data->items[2 * i]);
+        pairs[2 * n++ + 1] = value_copy(a, &data->items[2 * i + 1]);
+    }
+    return value_map(pairs, n);
+}
+
 struct err *vm_plan_make(struct call *c, const struct row *vm, bool paused, struct vm_plan *ret)
 {
     bool hvm = strcmp(row_str(vm, F_VM_domain_type), "hvm") == 0;
@@ -152,6 +167,7 @@ struct err *vm_plan_make(struct call *c, const struct row *vm, bool paused, stru
         .cmdline = hvm ? "" : arena_strdup(c->arena, row_str(vm, F_VM_PV_args)),
         .nvram = nvram_to_bytes(c->arena, row_map_str(vm, F_VM_NVRAM, "EFI-variables")),
         .platform = value_copy(c->arena, row_get(vm, F_VM_platform)),
+        .guest_data = guest_data(c->arena, row_get(vm, F_VM_xenstore_data)),
         .bios_strings = value_copy(c->arena, row_get(vm, F_VM_bios_strings)),
         .on_shutdown = action(vm, F_VM_actions_after_shutdown),
         .on_reboot = action(vm, F_VM_actions_after_reboot),

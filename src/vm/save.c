@@ -140,6 +140,7 @@ static struct err *equip(struct vm_plan *built, struct vm_plan *with)
     p.cmdline = built->cmdline;
     p.platform = built->platform;
     p.bios_strings = built->bios_strings;
+    p.guest_data = built->guest_data;
     p.ports = built->ports;
     p.generation_id = built->generation_id;
     p.disks = built->disks;

@@ -198,6 +198,24 @@ static void add_talk(struct builder *b)
     add(b, "-device",
         "virtserialport,id=" QEMU_AGENT_ID ",bus=vserial.0,nr=1,chardev=" QEMU_AGENT_ID ",name=org.qemu.guest_agent.0");
     addf(b, "-vnc", "unix:%s" QEMU_VNC_FILE, prefix(b));
+    /* by descriptor: what is in it may be secret, and arguments are not */
+    if (qemu_has_fd(b->setup->data_fd))
+        addf(b, "-fw_cfg", "name=" QEMU_DATA_NAME ",file=/proc/self/fd/%d", inherit(b, b->setup->data_fd));
+}
+
+void qemu_guest_data(struct buf *b, const struct vm_plan *plan)
+{
+    const struct value *data = &plan->guest_data;
+
+    for (size_t i = 0; data->kind == V_MAP && i < data->n; i++) {
+        buf_printf(b, "%s=", data->items[2 * i].s);
+        for (const char *p = data->items[2 * i + 1].s; *p; p++)
+            if (*p == '\\' || *p == '\n')
+                buf_add_c(b, *p == '\n' ? "\\n" : "\\\\");
+            else
+                buf_add_char(b, *p);
+        buf_add_char(b, '\n');
+    }
 }
 
 static bool platform_is(const struct builder *b, const char *key, const char *value)

@@ -36,7 +36,7 @@ static void check_golden(const char *name, const struct vm_plan *plan)
 {
     AUTO(arena_drop) struct arena *a = arena_new();
     AUTO(buf_done) struct buf got, want;
-    struct qemu_setup setup = { "/usr/bin/qemu-system-x86_64", false, any_fd, any_fd, any_fd, any_fd, -1 };
+    struct qemu_setup setup = { "/usr/bin/qemu-system-x86_64", false, any_fd, any_fd, any_fd, any_fd, any_fd, -1, -1 };
     struct qemu_argv cmd;
     const char *dir = getenv("RUNNYMEDE_GOLDEN");
     char path[512];
@@ -137,4 +137,17 @@ TEST(what_does_not_fit_is_refused)
     p.nics = &n;
     p.n_nics = 1;
     CHECK_ERR(qemu_argv_build(a, &setup, &p, &cmd), "INTERNAL_ERROR");
+}
+
+TEST(guest_data_is_lines)
+{
+    AUTO(buf_done) struct buf b;
+    struct vm_plan p = small_plan();
+    struct value pairs[] = { value_str("vm-data/a"), value_str("1=2"), value_str("vm-data/b"),
+        value_str("two\\\nlines") };
+
+    buf_init(&b, 1024);
+    p.guest_data = value_map(pairs, 2);
+    qemu_guest_data(&b, &p);
+    CHECK_STR(b.p, "vm-data/a=1=2\nvm-data/b=two\\\\\\nlines\n");
 }

@@ -21,6 +21,7 @@
 #include "hyper/qemu/stats.h"
 
 #define VARS_MAX (1024 * 1024)
+#define DATA_MAX (1024 * 1024)
 #define KERNEL_MAX (1024ULL * 1024 * 1024)
 #define RECORD_MAX 1024
 #define LOG_MAX (1024 * 1024)
@@ -248,6 +249,17 @@ static struct err *vars_prepare(const struct qemu *q, int dir, const struct vm_p
     return file_write_atomic(dir, name, plan->nvram.len ? plan->nvram.p : b.p, b.len, 0600);
 }
 
+static struct err *data_prepare(const struct vm_plan *plan, int *ret_fd)
+{
+    AUTO(buf_done) struct buf b;
+
+    buf_init(&b, DATA_MAX);
+    qemu_guest_data(&b, plan);
+    if (b.overflow)
+        return err_internal("VM.xenstore_data is too large for the guest");
+    return b.len ? fd_memfd("xenstore-data", b.p, b.len, ret_fd) : NULL;
+}
+
 /*
  * The record is written by the child itself before it becomes QEMU, so there is
  * no moment at which a QEMU runs that a successor could not find: a child whose
@@ -325,11 +337,13 @@ static struct err *launch(struct qemu *q, int dir, const struct vm_plan *plan, b
     AUTO(fd_drop) int client = -1;
     AUTO(fd_drop) int kernel = -1;
     AUTO(fd_drop) int initrd = -1;
+    AUTO(fd_drop) int data = -1;
     char why_not[64];
 
     TRY(vars_prepare(q, dir, plan));
     TRY(reopenable("kernel", plan->kernel, &kernel));
     TRY(reopenable("initrd", plan->initrd, &initrd));
+    TRY(data_prepare(plan, &data));
     TRY(listen_in(q, "qmp.sock", &qmp));
     TRY(listen_in(q, "tools.sock", &tools));
     TRY(listen_in(q, "serial.sock", &serial));
@@ -337,7 +351,7 @@ static struct err *launch(struct qemu *q, int dir, const struct vm_plan *plan, b
     /* Connected before QEMU even starts: its greeting is then simply there, and its death hangs up. */
     TRY(connect_in(q, "qmp.sock", &client));
     struct qemu_setup setup = { QEMU_BINARY, kvm_works(why_not, sizeof(why_not)), qmp, tools, serial, agent, kernel,
-        initrd, q->prefix, incoming };
+        initrd, data, q->prefix, incoming };
     TRY(spawn(q, dir, &setup, plan));
     fd_drop(&qmp);
     fd_drop(&tools);

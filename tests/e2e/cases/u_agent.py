@@ -45,6 +45,10 @@ def scripts_run(t, vm):
     t.fails("XENAPI_PLUGIN_FAILURE", x.VM.call_plugin, vm, plugin, "run-script", script | {"script": "#" * 1025})
     r = json.loads(x.VM.call_plugin(vm, plugin, "run-script", script | {"script": "echo hello\nno-such-program\nexit 7\n"}))
     t.effect("VM.call_plugin", r["rc"] == 7 and r["stdout"] == "hello\n" and "no-such-program: not found" in r["stderr"], r)
+    if t.qemu:
+        show = "cat /sys/firmware/qemu_fw_cfg/by_name/opt/org.runnymede/xenstore/raw; cat /proc/1/cmdline\n"
+        r = json.loads(x.VM.call_plugin(vm, plugin, "run-script", script | {"script": show}))
+        t.check(r["stdout"].startswith("vm-data/role=web\\nserver\n/bin/busybox"), r)
     if t.qemu:  # seen from the outside: it gives the guest another name
         x.VM.call_plugin(vm, plugin, "run-script", script | {"script": "hostname renamed\nhead -c 100000 /dev/urandom\n"})
         t.eventually(lambda: metrics(t, vm)["netbios_name"] == {"host_name": "renamed"}, "the guest's new name", 70)
@@ -60,6 +64,7 @@ def scripts_run(t, vm):
 def an_agent_fills_guest_metrics_and_they_stay_true(t):
     x = t.x
     vm = linux_vm(t, "Web server", nic=True)
+    x.VM.set_xenstore_data(vm, {"vm-data/role": "web\nserver", "note": "not for the guest"})
     t.equal(x.VM.get_guest_metrics(vm), NULL)
     w = Watcher(x, ["vm", "vm_guest_metrics"])
     x.VM.start(vm, False, False)
