@@ -99,3 +99,45 @@ def an_agent_fills_guest_metrics_and_they_stay_true(t):
     t.equal((t.power(vm), x.VM.get_guest_metrics(vm)), ("Halted", NULL))
     w.until(lambda w: w.saw("del", first), "the record goes with the guest")
     w.close()
+
+
+@case(own_host=True, slow=True, on=("qemu",))
+def a_cloud_image_takes_its_name_user_and_address_from_a_seed_disk(t):
+    """On QEMU alone: what boots here is Debian. Minutes, where the CPU is emulated."""
+    x, image, seed = t.x, t.host.build / "cloud.raw", t.host.folder / "seed.img"
+    if not image.exists():
+        subprocess.run([ROOT / "tools/cloud-image", image], check=True)
+    files = {
+        "meta-data": "instance-id: one\nlocal-hostname: seeded\n",
+        "user-data": "#cloud-config\nusers:\n  - name: meadow\n    shell: /bin/bash\n",
+        "network-config": "version: 2\nethernets:\n  eth0:\n    addresses: [ 10.20.30.40/24 ]\n",
+    }
+    seed.write_bytes(bytes(10 * MIB))
+    subprocess.run(["/sbin/mkfs.vfat", "-n", "CIDATA", seed], check=True, stdout=subprocess.DEVNULL)
+    for name, text in files.items():
+        subprocess.run(["mcopy", "-i", seed, "-", f"::{name}"], input=text.encode(), check=True)
+    vm = x.VM.clone(t.template(), "cloud")
+    t._vms.append(vm)
+    x.VM.provision(vm)
+    x.VM.set_memory_limits(vm, *[512 * MIB] * 4)
+    x.VM.set_HVM_boot_params(vm, {"order": "c"})
+    for device, path in (("0", image), ("1", seed)):
+        vdi = t.vdi(path.stat().st_size, name=path.name)
+        with path.open("rb") as f:
+            status, _, _ = x.handler("PUT", "/import_raw_vdi", {"vdi": vdi, "format": "raw"}, f,
+                                     {"Content-Length": str(path.stat().st_size)}, timeout=600)
+        t.equal(status, 200)
+        t.vbd(vm, vdi, device)
+    t.vif(vm)
+    x.VM.start(vm, False, False)
+    t.eventually(lambda: "10.20.30.40" in (metrics(t, vm) or {"networks": {}})["networks"].values(), "its address", 900)
+    t.equal(metrics(t, vm)["os_version"]["distro"], "debian")
+    t.eventually(lambda: metrics(t, vm)["netbios_name"].get("host_name") == "seeded", "its name", 120)
+    x.pool.add_to_other_config(t.pool(), "allow_guest_agent_run_script", "true")
+    run = {"username": "", "password": "", "script": "until id -u meadow; do sleep 1; done\n"}
+    r = json.loads(x.sibling(timeout=150).VM.call_plugin(vm, "guest-agent-operation", "run-script", run))
+    t.check(r["rc"] == 0 and r["stdout"].strip().isdigit(), r)
+    began = x.VM.get_guest_metrics(vm)
+    x.sibling(timeout=300).VM.clean_shutdown(vm)
+    t.equal((t.power(vm), x.VM.get_guest_metrics(vm)), ("Halted", NULL))
+    t.check(began not in x.VM_guest_metrics.get_all(), "its record is gone")
