@@ -250,7 +250,17 @@ static struct err *on_reported(struct ipc_call *call, struct vmevents_reported_r
     return NULL;
 }
 
-static const struct vmevents_ops events_ops = { .changed = on_changed, .reported = on_reported };
+static struct err *on_tpm(struct ipc_call *call, struct vmevents_tpm_req *req)
+{
+    struct cells *c = call->ctx;
+    struct cell *cell = map_get(c->by_uuid, req->vm);
+
+    if (cell && cell->peer == call->peer && c->config.on_tpm)
+        c->config.on_tpm(c->config.ctx, req->vm, req->memory);
+    return NULL;
+}
+
+static const struct vmevents_ops events_ops = { .changed = on_changed, .reported = on_reported, .tpm = on_tpm };
 
 /* ---- the vm process ---- */
 

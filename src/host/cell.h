@@ -52,6 +52,7 @@ struct cells_config {
         struct str nvram);
     /* Its agent said something new. [waits] not. */
     void (*on_report)(void *ctx, const char *uuid, const struct vm_report *report);
+    void (*on_tpm)(void *ctx, const char *uuid, struct str memory); /* the memory of a guest's TPM changed */
     void *ctx;
 };
 

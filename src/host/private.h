@@ -3,12 +3,14 @@
 #include "gen/ipc_host.h"
 #include "host/cell.h"
 #include "host/service.h"
+#include "host/tpm.h"
 
 /* What service.c and save.c share. */
 
 struct host_room {
     struct host_room_config c;
     VEC(struct ipc_peer *) cores; /* borrowed; gone with their on_close */
+    struct tpms *tpms;            /* owned */
 };
 
 /* [waits] Finds, locks and connects; VM_BAD_POWER_STATE when there is no guest. */
@@ -17,6 +19,8 @@ struct err *host_guest_lock(
 struct vm_state host_state_copy(struct arena *a, const struct cell *cell);
 /* [waits] The end of a guest: its cell goes, its UEFI variables are read before. */
 struct str host_ended(struct ipc_call *c, struct cell *cell);
+/* The plan has the TPM's memory as the core knows it; what it does not know yet is newer. */
+void host_newest_tpm(struct host_room *h, struct arena *a, struct vm_plan *plan);
 /* To a core that has died since it asked. */
 void host_tell_late(struct ipc_call *c, const char *op, const struct vm_state *s, struct str nvram);
 

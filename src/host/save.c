@@ -139,6 +139,7 @@ struct err *host_on_resume(struct ipc_call *c, struct host_vm_resume_req *req, s
     if (vm_image_state(image.fd) != VM_IMAGE_WHOLE)
         return err_internal("there is no guest in the image");
     TRY(cells_make(h->c.cells, &req->plan, &cell));
+    host_newest_tpm(h, c->arena, &req->plan);
     e = broker_plan(&h->c.broker, c->arena, &req->plan);
     if (!e)
         e = resume(c, cell, &req->plan, &image);

@@ -47,6 +47,14 @@ void host_tell_late(struct ipc_call *c, const char *op, const struct vm_state *s
 
 /* ---- start ---- */
 
+void host_newest_tpm(struct host_room *h, struct arena *a, struct vm_plan *plan)
+{
+    struct str newer;
+
+    if (plan->vtpm && tpms_newest(h->tpms, plan->vm, &newer))
+        plan->tpm = (struct str){ arena_dup(a, newer.p, newer.len), newer.len };
+}
+
 struct vm_state host_state_copy(struct arena *a, const struct cell *cell)
 {
     struct vm_state s = cell_state(cell);
@@ -64,6 +72,7 @@ static struct err *on_vm_start(struct ipc_call *c, struct host_vm_start_req *req
     struct err *e;
 
     TRY(cells_make(h->c.cells, &req->plan, &cell));
+    host_newest_tpm(h, c->arena, &req->plan);
     e = broker_plan(&h->c.broker, c->arena, &req->plan);
     if (!e) {
         start.plan = req->plan; /* lends its descriptors */
@@ -438,6 +447,21 @@ void host_room_reported(void *ctx, const char *uuid, const struct vm_report *rep
             vmevents_reported(h->cores.p[i], &req));
 }
 
+void host_room_tpm(void *ctx, const char *uuid, struct str memory)
+{
+    struct host_room *h = *(struct host_room **)ctx;
+
+    if (h)
+        tpms_put(h->tpms, uuid, memory);
+}
+
+static struct ipc_peer *any_core(void *ctx)
+{
+    struct host_room *h = ctx;
+
+    return h->cores.len ? h->cores.p[0] : NULL;
+}
+
 static void on_core_gone(void *ctx, struct ipc_peer *p)
 {
     struct host_room *h = ctx;
@@ -456,6 +480,7 @@ void host_room_mount(struct host_room *h, struct ipc_peer *core)
     machine_mount(core, &h->c.machine);
     vec_push(&h->cores, core);
     ipc_on_close(core, on_core_gone, h);
+    tpms_deliver(h->tpms);
 }
 
 struct host_room *host_room_new(const struct host_room_config *c)
@@ -463,6 +488,7 @@ struct host_room *host_room_new(const struct host_room_config *c)
     struct host_room *h = mem_new(struct host_room);
 
     h->c = *c;
+    h->tpms = tpms_new(any_core, h);
     return h;
 }
 
@@ -471,5 +497,6 @@ void host_room_free(struct host_room *h)
     if (!h)
         return;
     vec_done(&h->cores);
+    tpms_free(h->tpms);
     free(h);
 }

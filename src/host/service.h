@@ -13,7 +13,7 @@
 struct host_room;
 
 struct host_room_config {
-    struct cells *cells; /* with host_room_changed() as on_change */
+    struct cells *cells; /* with host_room_changed() and host_room_tpm() */
     struct broker broker;
     struct auth_door *auth;
     struct inventory_source inventory; /* strings borrowed */
@@ -26,7 +26,8 @@ void host_room_free(struct host_room *h);
 DEFINE_DROP(host_room)
 
 void host_room_mount(struct host_room *h, struct ipc_peer *core);
-/* cells_config.on_change, ctx: struct host_room ** (the cells are made first). */
-void host_room_reported(void *ctx, const char *uuid, const struct vm_report *report); /* on_report, likewise */
+/* cells_config.on_change, on_report and on_tpm, ctx: struct host_room ** (the cells are made first). */
+void host_room_reported(void *ctx, const char *uuid, const struct vm_report *report);
 void host_room_changed(
     void *ctx, const char *uuid, const char *what, const char *detail, const struct vm_state *state, struct str nvram);
+void host_room_tpm(void *ctx, const char *uuid, struct str memory);

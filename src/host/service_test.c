@@ -243,6 +243,7 @@ static void room_init(struct room *r, struct loop *loop)
         .launcher = &r->launcher,
         .on_change = host_room_changed,
         .on_report = host_room_reported,
+        .on_tpm = host_room_tpm,
         .ctx = &r->host };
     CHECK_OK(cells_new(loop, &config, &r->cells));
     struct host_room_config host = { .cells = r->cells,

@@ -43,6 +43,7 @@ enum hyper_event_kind {
     HYPER_EV_RESET, /* the guest rebooted by itself */
     HYPER_EV_UNPLUGGED,
     HYPER_EV_AGENT, /* somebody in the guest opened or closed the agent's port */
+    HYPER_EV_TPM,   /* its TPM's memory is not what it was */
 };
 
 struct hyper_event {
@@ -55,7 +56,7 @@ typedef void hyper_event_fn(void *ctx, const struct hyper_event *ev);
 /* Where and for whom a guest is run. Borrowed; lives as long as the guest's object. */
 struct hyper_env {
     struct loop *loop;
-    const char *dir;          /* the VM's folder, absolute: sockets, process record, UEFI variables, log */
+    const char *dir;          /* the VM's folder, absolute: sockets, process record, UEFI variables, TPM, log */
     hyper_event_fn *on_event; /* on the loop, never from inside a call of hyper_ops */
     void *ctx;
 };
@@ -132,6 +133,8 @@ struct hyper_ops {
 
     /* The UEFI variables as they are now; adds nothing for other firmware. Works on the folder, guest or no guest. */
     struct err *(*nvram)(const struct hyper_env *env, struct buf *b);
+    /* The same of the TPM's memory; nothing while it has none. NULL: this hypervisor has no TPMs. */
+    struct err *(*tpm)(const struct hyper_env *env, struct buf *b);
 };
 
 struct hyper_guest {

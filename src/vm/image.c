@@ -62,7 +62,7 @@ struct err *vm_image_begin(int fd, const struct vm_plan *plan)
     struct vm_plan kept = *plan;
     uint8_t head[HEAD_SIZE] = MAGIC;
 
-    kept.nvram = STR("");
+    kept.nvram = kept.tpm = STR("");
     buf_init(&b, BODY_AT - PLAN_AT);
     TRY(vm_plan_encode(&b, &kept));
     memcpy(head + STATE_AT, states[VM_IMAGE_OPEN], 8);

@@ -86,7 +86,7 @@ struct err *vm_plan_save(const char *dir, const struct vm_plan *plan)
     AUTO(buf_done) struct buf b;
     struct vm_plan kept = *plan;
 
-    kept.nvram = STR(""); /* the hypervisor keeps them in a file of its own */
+    kept.nvram = kept.tpm = STR(""); /* the hypervisor keeps those in files of its own */
     buf_init(&b, PLAN_MAX);
     TRY(open_dir(dir, &fd));
     TRY(vm_plan_encode(&b, &kept));

@@ -7,9 +7,9 @@
 /*
  * What must be known about a VM by whoever comes after a dead process, in two
  * files of the VM's folder, each replaced as a whole:
- *     plan     what was asked for (struct vm_plan, without descriptors and UEFI variables), as hotplug changed it
- *     journal  one line: phase, when it started (wall clock), why it ended
- * The phase is written before the step that it announces.
+ *     plan     what was asked for (struct vm_plan, without descriptors, UEFI variables and the TPM's memory), as
+ * hotplug changed it journal  one line: phase, when it started (wall clock), why it ended The phase is written before
+ * the step that it announces.
  */
 struct vm_plan;
 

@@ -135,12 +135,20 @@ struct err *vm_plan_keep(struct vm_service *s, const struct vm_plan *plan)
     return NULL;
 }
 
+struct err *vm_reset(struct vm_service *s)
+{
+    TRY(s->ops->reset(s->guest));
+    vm_tell_tpm(s);
+    return NULL;
+}
+
 struct err *vm_bury(struct vm_service *s, const char *reason)
 {
     if (s->life != VM_STARTING && s->life != VM_ENDING)
         vm_move(s, VM_ENDING);
     hyper_guest_drop(&s->guest);
     s->pid = 0;
+    vm_tell_tpm(s);
     vm_move(s, VM_HALTED);
     return vm_journal_move(s, VM_PHASE_ENDED, reason);
 }
@@ -188,7 +196,7 @@ void vm_tell(struct vm_service *s, const char *what, const char *detail)
 
 static struct err *start_over(struct vm_service *s)
 {
-    TRY(s->ops->reset(s->guest));
+    TRY(vm_reset(s));
     vm_move(s, VM_RUNNING);
     return vm_journal_move(s, VM_PHASE_LIVE, "");
 }
@@ -301,6 +309,10 @@ void vm_on_event(void *ctx, const struct hyper_event *ev)
     if (ev->kind == HYPER_EV_UNPLUGGED) {
         if (!s->holder) /* else it is what the operation asked for */
             vm_tell(s, "unplugged", ev->device);
+        return;
+    }
+    if (ev->kind == HYPER_EV_TPM) {
+        vm_tell_tpm(s);
         return;
     }
     if (ev->kind == HYPER_EV_RESET)

@@ -36,6 +36,9 @@ struct vm_service {
     unsigned users; /* fibers inside */
     bool closed;    /* the last user frees */
 
+    char *tpm_told; /* owned: the TPM's memory that the host knows of; NULL: none */
+    size_t n_tpm_told;
+
     struct ipc_peer *peer; /* borrowed; told of changes; NULL when gone */
 };
 
@@ -56,6 +59,7 @@ struct err *vm_journal_move(struct vm_service *s, enum vm_phase phase, const cha
 void vm_plan_adopt(struct vm_service *s, struct arena *a, const struct vm_plan *plan);
 struct err *vm_plan_keep(struct vm_service *s, const struct vm_plan *plan) MUST_CHECK;
 
+struct err *vm_reset(struct vm_service *s) MUST_CHECK; /* [waits] the guest starts over and runs */
 /* [waits] Ends the guest and everything about it. */
 struct err *vm_end(struct vm_service *s, const char *reason) MUST_CHECK;
 /* Drops a guest that is gone already. */
@@ -64,6 +68,11 @@ struct err *vm_bury(struct vm_service *s, const char *reason) MUST_CHECK;
  * changed. */
 struct err *vm_check(struct vm_service *s, const char **ret_what) MUST_CHECK;
 void vm_tell(struct vm_service *s, const char *what, const char *detail);
+
+/* tpm.c: what is in the plan is known; the TPM's memory is told where it is not what was told last. */
+void vm_tpm_known(struct vm_service *s, struct str memory);
+void vm_tell_tpm(struct vm_service *s);
+#define VM_TPM_MAX (384UL * 1024)
 
 /* The hypervisor's events arrive here. */
 void vm_on_event(void *ctx, const struct hyper_event *ev);

@@ -26,6 +26,7 @@ static struct err *rest(struct vm_service *s, const char *reason)
 {
     hyper_guest_drop(&s->guest);
     s->pid = 0;
+    vm_tell_tpm(s);
     vm_move(s, VM_SUSPENDED);
     return vm_journal_move(s, VM_PHASE_SUSPENDED, reason);
 }
@@ -138,6 +139,7 @@ static struct err *equip(struct vm_plan *built, struct vm_plan *with)
     p.firmware = built->firmware;
     p.boot_order = built->boot_order;
     p.cmdline = built->cmdline;
+    p.vtpm = built->vtpm;
     p.platform = built->platform;
     p.bios_strings = built->bios_strings;
     p.guest_data = built->guest_data;
@@ -196,6 +198,7 @@ static struct err *build_again(struct vm_service *s, int image, struct vm_plan *
         return err_internal("another VM is in the image");
     TRY(equip(&plan, with));
     TRY(vm_plan_keep(s, &plan));
+    vm_tpm_known(s, plan.tpm);
     TRY(vm_journal_move(s, VM_PHASE_RESUMING, plan.paused ? "paused" : ""));
     TRY(s->ops->restore(&s->env, &plan, image, &s->guest));
     if (fiber_interrupted()) {

@@ -16,7 +16,7 @@
 
 /* ---- start, attach ---- */
 
-static struct err *check_plan(const struct vm_plan *p)
+static struct err *check_plan(const struct vm_service *s, const struct vm_plan *p)
 {
     static const char *const firmwares[] = { "bios", "uefi", "direct" };
     bool known = false;
@@ -31,6 +31,8 @@ static struct err *check_plan(const struct vm_plan *p)
         return err_vm_too_many_vcpus(p->ref);
     if (p->n_disks + p->n_nics > DEVICES_MAX)
         return err_vm_pci_bus_full(p->ref);
+    if (p->vtpm && !s->ops->tpm)
+        return err_not_implemented("a TPM on this hypervisor");
     return NULL;
 }
 
@@ -39,8 +41,9 @@ static struct err *start(struct vm_service *s, const struct vm_plan *plan)
     struct err *e;
 
     TRY(vm_expect(s, VM_IN(VM_HALTED), "halted"));
-    TRY(check_plan(plan));
+    TRY(check_plan(s, plan));
     TRY(vm_plan_keep(s, plan));
+    vm_tpm_known(s, plan->tpm);
     TRY(vm_journal_move(s, VM_PHASE_STARTING, ""));
     vm_move(s, VM_STARTING);
     e = s->ops->start(&s->env, plan, &s->guest);
@@ -53,6 +56,7 @@ static struct err *start(struct vm_service *s, const struct vm_plan *plan)
     vm_check_later(s); /* it may have acted before we listened */
     enum hyper_power power;
     TRY(vm_ask(s, &power));
+    vm_tell_tpm(s);
     return vm_journal_move(s, VM_PHASE_LIVE, "");
 }
 
@@ -133,6 +137,7 @@ static struct err *on_attach(struct ipc_call *c, struct vm_attach_req *req, stru
     if (!e && s->plan_arena && !cstr_eq(req->vm, s->plan.vm))
         e = err_internal("folder of another VM");
     if (!e) {
+        vm_tell_tpm(s);
         vm_fill_state(s, &rep->state);
         if (s->plan_arena)
             rep->plan = s->plan; /* encoded before anybody else runs */
@@ -243,7 +248,7 @@ static struct err *clean_reboot(struct vm_service *s, uint64_t timeout_ms)
     vm_move(s, VM_REBOOTING);
     e = wait_off(s, timeout_ms);
     if (!e)
-        e = s->ops->reset(s->guest);
+        e = vm_reset(s);
     if (e)
         return stay(s, e);
     vm_move(s, VM_RUNNING);
@@ -280,7 +285,7 @@ static struct err *on_hard_reboot(struct ipc_call *c, struct vm_hard_reboot_req 
     TRY(vm_enter(s, false, true));
     e = vm_expect(s, VM_ALIVE, "running");
     if (!e)
-        e = s->ops->reset(s->guest);
+        e = vm_reset(s);
     if (!e)
         vm_move(s, VM_RUNNING);
     vm_leave(s);
@@ -585,6 +590,7 @@ void vm_service_free(struct vm_service *s)
     hyper_guest_drop(&s->guest);
     vm_survey_done(s);
     arena_free(s->plan_arena);
+    free(s->tpm_told);
     free(s->dir);
     free(s);
 }

@@ -9,10 +9,10 @@ flags="-m32 -march=i686 -Os -ffreestanding -fno-pic -no-pie -fno-stack-protector
        -Wl,--build-id=none,-z,noexecstack,--no-warn-rwx-segments"
 case $form in
 pvh)
-    $cc $flags -T "$src/pvh.ld" -o "$out" "$src/pvh.S" "$src/entry.S" "$src/guest.c"
+    $cc $flags -T "$src/pvh.ld" -o "$out" "$src/pvh.S" "$src/entry.S" "$src/guest.c" "$src/tpm.c"
     ;;
 disk|iso)
-    $cc $flags -T "$src/boot.ld" -o "$work/boot.elf" "$src/boot.S" "$src/entry.S" "$src/guest.c"
+    $cc $flags -T "$src/boot.ld" -o "$work/boot.elf" "$src/boot.S" "$src/entry.S" "$src/guest.c" "$src/tpm.c"
     mkdir "$work/cd"
     objcopy -O binary -j .all "$work/boot.elf" "$work/cd/boot.bin"
     if [ "$form" = disk ]; then

@@ -6,15 +6,14 @@
  *     r  resets itself          s  powers itself off
  *     p  panics (pvpanic)       h  ignores the power button and unplug requests from now on
  *     ?  says its tick count    c  counts: says how often it was asked to
+ *     t  says whether its TPM remembers that this was asked before
  *     anything else is echoed
  *
  * 32-bit protected mode, no paging, one interrupt: the timer, 50 times a
  * second, so it idles in hlt. Started as a PVH kernel (pvh.S) or by a BIOS from
  * disk or CD (boot.S).
  */
-typedef unsigned char u8;
-typedef unsigned short u16;
-typedef unsigned int u32;
+#include "tpm.h"
 
 enum {
     COM1 = 0x3f8,
@@ -193,6 +192,10 @@ void guest_main(const char *how, int has_screen)
                 say("count ");
                 say_number(++count);
                 say("\r\n");
+            } else if (c == 't') {
+                enum tpm_answer a = tpm_define();
+
+                say(a == TPM_DEFINED ? "tpm is new\r\n" : a == TPM_HAD_IT ? "tpm remembers\r\n" : "tpm is missing\r\n");
             } else if (c == '?') {
                 say_number(ticks);
                 say(" ticks\r\n");

@@ -25,7 +25,17 @@ static struct err *on_changed(struct ipc_call *c, struct vmevents_changed_req *r
     return NULL;
 }
 
-static const struct vmevents_ops event_ops = { .changed = on_changed };
+static struct err *on_tpm(struct ipc_call *c, struct vmevents_tpm_req *req)
+{
+    struct rig *rig = c->ctx;
+
+    CHECK(req->memory.len <= sizeof(rig->tpm));
+    memcpy(rig->tpm, req->memory.p, req->memory.len);
+    rig->n_tpm = req->memory.len;
+    return NULL;
+}
+
+static const struct vmevents_ops event_ops = { .changed = on_changed, .tpm = on_tpm };
 
 static void mount(struct rig *rig)
 {
@@ -270,6 +280,7 @@ void rig_run(rig_fn *fn)
         .platform = value_map(NULL, 0),
         .bios_strings = value_map(NULL, 0),
         .nvram = STR(""),
+        .tpm = STR(""),
         .on_shutdown = "destroy",
         .on_reboot = "restart",
         .on_crash = "destroy",

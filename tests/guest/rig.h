@@ -28,6 +28,8 @@ struct rig {
     size_t n_said;
     char told[512]; /* vmevents so far: "shutdown/Halted " ... */
     bool has_nvram;
+    char tpm[16384]; /* its memory, as told last */
+    size_t n_tpm;
 };
 
 typedef void rig_fn(struct rig *rig);

@@ -36,9 +36,12 @@ static void open_host(struct house *h, const char *dir)
 
     h->local = (struct vm_local){ h->loop, &hyper_sim };
     h->launcher = launcher_local(&h->local);
-    struct cells_config cells = {
-        .dir = vm_dir, .launcher = &h->launcher, .uid_base = 1000000, .on_change = host_room_changed, .ctx = &h->host
-    };
+    struct cells_config cells = { .dir = vm_dir,
+        .launcher = &h->launcher,
+        .uid_base = 1000000,
+        .on_change = host_room_changed,
+        .on_tpm = host_room_tpm,
+        .ctx = &h->host };
     CHECK_OK(dir_make(vm_dir, 0711));
     CHECK_OK(cells_new(h->loop, &cells, &h->cells));
     auth_door_init(&h->auth, h->loop, "/nonexistent", "/nonexistent"); /* the local door asks for no password */

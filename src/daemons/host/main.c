@@ -113,6 +113,7 @@ static struct err *cells(struct daemon *d)
         .uid_base = d->uid_base,
         .on_change = host_room_changed,
         .on_report = host_room_reported,
+        .on_tpm = host_room_tpm,
         .ctx = &d->room };
     return cells_new(d->loop, &config, &d->cells);
 }

@@ -246,6 +246,11 @@ static void add_fixtures(struct builder *b)
         addf(b, "-device", "vmgenid,guid=%s",
             cstr_empty(b->plan->generation_id) ? "auto" : escaped(b->a, b->plan->generation_id));
     add(b, "-device", "pvpanic");
+    if (qemu_has_fd(b->setup->tpm_fd)) {
+        addf(b, "-chardev", "socket,id=tpm,fd=%d", inherit(b, b->setup->tpm_fd));
+        add(b, "-tpmdev", "emulator,id=tpm,chardev=tpm");
+        add(b, "-device", "tpm-crb,tpmdev=tpm");
+    }
 }
 
 /* ---- disks and NICs ---- */

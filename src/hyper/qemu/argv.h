@@ -17,6 +17,8 @@ struct qemu_setup {
     const char *binary;
     bool kvm;
     int qmp_fd, tools_fd, serial_fd, agent_fd; /* listening unix sockets */
+    int tpm_fd;                                /* connected to the TPM's control socket; -1: none */
+    int log_fd;                                /* its stdout and stderr */
     int kernel_fd, initrd_fd, data_fd;         /* readable by path in /proc/self/fd; -1: none */
     const char *prefix;                        /* of the names of its files; NULL: none */
     bool incoming;                             /* waits for a guest's memory */

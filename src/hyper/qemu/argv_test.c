@@ -36,7 +36,15 @@ static void check_golden(const char *name, const struct vm_plan *plan)
 {
     AUTO(arena_drop) struct arena *a = arena_new();
     AUTO(buf_done) struct buf got, want;
-    struct qemu_setup setup = { "/usr/bin/qemu-system-x86_64", false, any_fd, any_fd, any_fd, any_fd, any_fd, -1, -1 };
+    struct qemu_setup setup = { .binary = "/usr/bin/qemu-system-x86_64",
+        .qmp_fd = any_fd,
+        .tools_fd = any_fd,
+        .serial_fd = any_fd,
+        .agent_fd = any_fd,
+        .tpm_fd = plan->vtpm ? any_fd : -1,
+        .kernel_fd = any_fd,
+        .initrd_fd = -1,
+        .data_fd = -1 };
     struct qemu_argv cmd;
     const char *dir = getenv("RUNNYMEDE_GOLDEN");
     char path[512];
@@ -106,13 +114,14 @@ TEST(bios_with_disks_and_nics)
     fd_drop(&any_fd);
 }
 
-TEST(uefi_without_screen)
+TEST(uefi_with_tpm_without_screen)
 {
     struct value platform[] = { value_str("vga"), value_str("none"), value_str("usb"), value_str("false") };
     struct vm_plan p = small_plan();
 
     any_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
     p.firmware = "uefi";
+    p.vtpm = true;
     p.platform = value_map(platform, 2);
     check_golden("uefi", &p);
     fd_drop(&any_fd);
@@ -121,7 +130,14 @@ TEST(uefi_without_screen)
 TEST(what_does_not_fit_is_refused)
 {
     AUTO(arena_drop) struct arena *a = arena_new();
-    struct qemu_setup setup = { "qemu", false, 3, 3, 3, 3, -1 };
+    struct qemu_setup setup = { .binary = "qemu",
+        .qmp_fd = 3,
+        .tools_fd = 3,
+        .serial_fd = 3,
+        .agent_fd = 3,
+        .tpm_fd = -1,
+        .kernel_fd = 3,
+        .initrd_fd = -1 };
     struct vm_disk d = { .position = 1000, .format = "raw", .image = 3, .vdi = "" };
     struct vm_disk no_image = { .position = 1, .format = "raw", .image = -1, .vdi = "" };
     struct vm_nic n = { .position = -1, .mac = "", .model = "" };

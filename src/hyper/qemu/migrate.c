@@ -297,7 +297,9 @@ static struct err *take_names(const struct hyper_env *env)
         snprintf(from, sizeof(from), QEMU_NEXT "%s", names[i]);
         TRY(rename_in(env, from, names[i]));
     }
-    return NULL;
+    AUTO(fd_drop) int dir = -1;
+    TRY(qemu_open_dir(env, &dir));
+    return qemu_tpm_take_name(dir);
 }
 
 /* Memory flows; at the end both stand still, and the second one has everything. */
@@ -364,6 +366,7 @@ static struct err *switch_over(struct qemu *q, struct qemu *next)
         e = rename_in(&q->env, RUN_RECORD, QEMU_RECORD);
     become(q, next);
     TRY(e);
+    qemu_tpm_watch(q);
     return qemu_call(q, "query-status", NULL, -1, NULL); /* connected, so that events arrive */
 }
 

@@ -30,6 +30,8 @@ struct qemu {
     char unplugged[N_UNPLUGGED][QEMU_ID_SIZE]; /* devices that the guest let go of, a ring */
     unsigned n_unplugged;
     struct waitq change; /* something above changed */
+    struct watch *tpm_watch;
+    int tpm_notify; /* owned: inotify on its TPM's folder; -1: none */
 };
 
 static inline struct qemu *qemu_of(struct hyper_guest *g)
@@ -41,6 +43,7 @@ static inline struct qemu *qemu_of(struct hyper_guest *g)
 struct err *qemu_call(struct qemu *q, const char *command, json_t *args, int fd, json_t **ret_value) MUST_CHECK;
 
 /* qemu.c */
+void qemu_tell(struct qemu *q, enum hyper_event_kind kind, const char *device);
 struct qemu *qemu_new(const struct hyper_env *env, const char *prefix);
 void qemu_free(struct hyper_guest *g);
 struct err *qemu_open_dir(const struct hyper_env *env, int *ret_fd) MUST_CHECK;
@@ -68,6 +71,16 @@ struct err *qemu_move_recover(const struct hyper_env *env, bool *ret_moved) MUST
 /* [waits] Ends a migration that may be under way: after this nothing is being written any more. */
 struct err *qemu_call_off(struct qemu *q) MUST_CHECK;
 struct err *qemu_run_on(struct qemu *q) MUST_CHECK;
+
+/* tpm.c */
+/* A TPM with this memory (empty: a new one, or an arriving guest brings it along), and the socket by which to own it.
+ */
+struct err *qemu_tpm_start(struct qemu *q, int dir, struct str memory, int log, int *ret_fd) MUST_CHECK;
+void qemu_tpm_end(int dir, const char *prefix); /* its process; the memory stays */
+void qemu_tpm_watch(struct qemu *q);            /* HYPER_EV_TPM from now on; does nothing without a TPM */
+void qemu_tpm_unwatch(struct qemu *q);
+struct err *qemu_tpm_take_name(int dir) MUST_CHECK; /* after a move */
+struct err *qemu_tpm_memory(const struct hyper_env *env, struct buf *b) MUST_CHECK;
 
 /* probe.c */
 struct err *qemu_probe(struct hyper_info *ret_info) MUST_CHECK;

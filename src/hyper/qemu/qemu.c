@@ -18,12 +18,12 @@
 #include "hyper/qemu/argv.h"
 #include "hyper/qemu/kvm_probe.h"
 #include "hyper/qemu/private.h"
+#include "hyper/qemu/record.h"
 #include "hyper/qemu/stats.h"
 
 #define VARS_MAX (1024 * 1024)
 #define DATA_MAX (1024 * 1024)
 #define KERNEL_MAX (1024ULL * 1024 * 1024)
-#define RECORD_MAX 1024
 #define LOG_MAX (1024 * 1024)
 #define GREETING_US (30 * 1000000ULL)
 #define ATTACH_US (10 * 1000000ULL)
@@ -37,7 +37,7 @@ static uint64_t in(struct qemu *q, uint64_t us)
 
 /* ---- what happens by itself ---- */
 
-static void tell(struct qemu *q, enum hyper_event_kind kind, const char *device)
+void qemu_tell(struct qemu *q, enum hyper_event_kind kind, const char *device)
 {
     struct hyper_event ev = { kind, device };
 
@@ -57,7 +57,7 @@ static void on_qmp_event(void *ctx, const char *event, json_t *data)
     if (cstr_eq(event, "RESET")) {
         q->resets++;
         if (json_is_true(json_object_get(data, "guest")))
-            tell(q, HYPER_EV_RESET, NULL);
+            qemu_tell(q, HYPER_EV_RESET, NULL);
         else
             waitq_wake_all(&q->change);
     } else if (cstr_eq(event, "DEVICE_DELETED")) {
@@ -66,13 +66,13 @@ static void on_qmp_event(void *ctx, const char *event, json_t *data)
         if (!device)
             return; /* a part of a device; the whole one follows */
         snprintf(q->unplugged[q->n_unplugged++ % N_UNPLUGGED], QEMU_ID_SIZE, "%s", device);
-        tell(q, HYPER_EV_UNPLUGGED, device);
+        qemu_tell(q, HYPER_EV_UNPLUGGED, device);
     }
     if (cstr_eq(event, "VSERPORT_CHANGE"))
-        tell(q, HYPER_EV_AGENT, NULL);
+        qemu_tell(q, HYPER_EV_AGENT, NULL);
     for (size_t i = 0; i < ARRAY_LEN(state_events); i++)
         if (cstr_eq(event, state_events[i]))
-            tell(q, HYPER_EV_STATE, NULL);
+            qemu_tell(q, HYPER_EV_STATE, NULL);
 }
 
 static void on_qmp_lost(void *ctx)
@@ -91,7 +91,7 @@ static void on_exit_of_qemu(void *arg, uint32_t events)
     watch_drop(&q->exit_watch);
     (void)waitid(P_PIDFD, (id_t)q->pidfd, &si, WEXITED | WNOHANG); /* fails if it is not our child: init reaps it */
     q->gone = true;
-    tell(q, HYPER_EV_STATE, NULL);
+    qemu_tell(q, HYPER_EV_STATE, NULL);
 }
 
 /* What a guest can make QEMU say must not fill the disk; QEMU appends, so cutting the file is safe. */
@@ -117,6 +117,7 @@ void qemu_free(struct hyper_guest *g)
         return;
     qmp_free(q->qmp);
     watch_free(q->exit_watch);
+    qemu_tpm_unwatch(q);
     timer_free(q->housekeeping);
     fd_drop(&q->pidfd);
     free(q);
@@ -130,6 +131,7 @@ struct qemu *qemu_new(const struct hyper_env *env, const char *prefix)
     q->env = *env;
     q->prefix = prefix;
     q->pidfd = -1;
+    q->tpm_notify = -1;
     waitq_init(&q->change);
     q->housekeeping = timer_new(env->loop, on_housekeeping, q);
     timer_set(q->housekeeping, in(q, HOUSEKEEPING_US));
@@ -260,34 +262,6 @@ static struct err *data_prepare(const struct vm_plan *plan, int *ret_fd)
     return b.len ? fd_memfd("xenstore-data", b.p, b.len, ret_fd) : NULL;
 }
 
-/*
- * The record is written by the child itself before it becomes QEMU, so there is
- * no moment at which a QEMU runs that a successor could not find: a child whose
- * parent died before the record was complete does not go on. Its words are a
- * flag and the process's own line in /proc, copied with plain system calls.
- */
-struct recorder {
-    int proc_dir;
-    int fd;
-    pid_t parent;
-    bool no_reboot;
-};
-
-static int record_in_child(void *arg)
-{
-    const struct recorder *r = arg;
-    char line[RECORD_MAX];
-    int fd = openat(r->proc_dir, "self/stat", O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd >= 0 ? read(fd, line + 2, sizeof(line) - 2) : -1;
-
-    line[0] = r->no_reboot ? '1' : '0';
-    line[1] = ' ';
-    if (n <= 0 || write(r->fd, line, (size_t)n + 2) != n + 2)
-        return -1;
-    errno = EOWNERDEAD;
-    return getppid() == r->parent ? 0 : -1;
-}
-
 void qemu_adopt(struct qemu *q, pid_t pid, int pidfd)
 {
     q->pid = pid;
@@ -298,33 +272,41 @@ void qemu_adopt(struct qemu *q, pid_t pid, int pidfd)
 static struct err *spawn(struct qemu *q, int dir, const struct qemu_setup *setup, const struct vm_plan *plan)
 {
     AUTO(arena_drop) struct arena *a = arena_new();
-    char log_name[QEMU_ID_SIZE], record_name[QEMU_ID_SIZE];
-    AUTO(fd_drop) int log = -1;
-    AUTO(fd_drop) int record = -1;
+    AUTO(record_done) struct record record = { -1, -1, 0, false };
+    char record_name[QEMU_ID_SIZE];
     struct qemu_argv cmd = { 0 };
     struct proc_fd *fds;
     pid_t pid;
     int pidfd = -1;
 
-    snprintf(log_name, sizeof(log_name), "%s" QEMU_LOG, q->prefix);
     snprintf(record_name, sizeof(record_name), "%s" QEMU_RECORD, q->prefix);
-    log = openat(dir, log_name, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
-    record = openat(dir, record_name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (log < 0 || record < 0)
-        return err_errno(errno, "open %s and %s", log_name, record_name);
     TRY(qemu_argv_build(a, setup, plan, &cmd));
+    TRY(record_open(dir, record_name, q->no_reboot, &record));
     fds = arena_new_array(a, cmd.n_fds + 2, struct proc_fd);
-    fds[0] = (struct proc_fd){ log, 1 };
-    fds[1] = (struct proc_fd){ log, 2 };
+    fds[0] = (struct proc_fd){ setup->log_fd, 1 };
+    fds[1] = (struct proc_fd){ setup->log_fd, 2 };
     memcpy(fds + 2, cmd.fds, cmd.n_fds * sizeof(*fds));
-    struct recorder r = { open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC), record, getpid(), q->no_reboot };
-    struct proc_spec spec = {
-        .argv = cmd.argv, .fds = fds, .n_fds = cmd.n_fds + 2, .cwd = q->env.dir, .in_child = record_in_child, .arg = &r
-    };
-    struct err *e = proc_spawn(&spec, &pid, &pidfd);
-    fd_drop(&r.proc_dir);
-    TRY(e);
+    struct proc_spec spec = { .argv = cmd.argv,
+        .fds = fds,
+        .n_fds = cmd.n_fds + 2,
+        .cwd = q->env.dir,
+        .in_child = record_in_child,
+        .arg = &record };
+    TRY(proc_spawn(&spec, &pid, &pidfd));
     qemu_adopt(q, pid, pidfd);
+    return NULL;
+}
+
+static struct err *log_open(const struct qemu *q, int dir, int *ret_fd)
+{
+    char name[QEMU_ID_SIZE];
+    int fd;
+
+    snprintf(name, sizeof(name), "%s" QEMU_LOG, q->prefix);
+    fd = openat(dir, name, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        return err_errno(errno, "open %s", name);
+    *ret_fd = fd;
     return NULL;
 }
 
@@ -337,10 +319,15 @@ static struct err *launch(struct qemu *q, int dir, const struct vm_plan *plan, b
     AUTO(fd_drop) int client = -1;
     AUTO(fd_drop) int kernel = -1;
     AUTO(fd_drop) int initrd = -1;
+    AUTO(fd_drop) int log = -1;
+    AUTO(fd_drop) int tpm = -1;
     AUTO(fd_drop) int data = -1;
     char why_not[64];
 
     TRY(vars_prepare(q, dir, plan));
+    TRY(log_open(q, dir, &log));
+    if (plan->vtpm)
+        TRY(qemu_tpm_start(q, dir, incoming ? STR("") : plan->tpm, log, &tpm));
     TRY(reopenable("kernel", plan->kernel, &kernel));
     TRY(reopenable("initrd", plan->initrd, &initrd));
     TRY(data_prepare(plan, &data));
@@ -350,8 +337,19 @@ static struct err *launch(struct qemu *q, int dir, const struct vm_plan *plan, b
     TRY(listen_in(q, "agent.sock", &agent));
     /* Connected before QEMU even starts: its greeting is then simply there, and its death hangs up. */
     TRY(connect_in(q, "qmp.sock", &client));
-    struct qemu_setup setup = { QEMU_BINARY, kvm_works(why_not, sizeof(why_not)), qmp, tools, serial, agent, kernel,
-        initrd, data, q->prefix, incoming };
+    struct qemu_setup setup = { .binary = QEMU_BINARY,
+        .kvm = kvm_works(why_not, sizeof(why_not)),
+        .qmp_fd = qmp,
+        .tools_fd = tools,
+        .serial_fd = serial,
+        .agent_fd = agent,
+        .tpm_fd = tpm,
+        .log_fd = log,
+        .kernel_fd = kernel,
+        .initrd_fd = initrd,
+        .data_fd = data,
+        .prefix = q->prefix,
+        .incoming = incoming };
     TRY(spawn(q, dir, &setup, plan));
     fd_drop(&qmp);
     fd_drop(&tools);
@@ -394,6 +392,8 @@ void qemu_forget_files(const struct hyper_env *env, const char *prefix)
         snprintf(name, sizeof(name), "%s%s", prefix, names[i]);
         unlinkat(dir, name, 0);
     }
+    if (dir >= 0)
+        qemu_tpm_end(dir, prefix);
 }
 
 struct err *qemu_kill(struct qemu *q)
@@ -462,58 +462,21 @@ static struct err *qemu_start(const struct hyper_env *env, const struct vm_plan 
 
 /* ---- attach ---- */
 
-/* proc(5): "pid (name) state ..."; the name may hold anything, field 22 is the start time. */
-static bool record_parse(const char *text, pid_t *ret_pid, uint64_t *ret_started, bool *ret_no_reboot)
-{
-    struct str pid, field = { 0 }, rest = str_of(text);
-    const char *end = strrchr(text, ')');
-    uint64_t p;
-
-    if ((text[0] != '0' && text[0] != '1') || text[1] != ' ' || !end)
-        return false;
-    rest = str_of(text + 2);
-    if (!str_cut(rest, ' ', &pid, &rest) || !str_to_u64(pid, &p) || p == 0 || p > INT32_MAX)
-        return false;
-    rest = str_trim(str_of(end + 1));
-    for (int i = 3; i <= 22; i++)
-        str_cut(rest, ' ', &field, &rest);
-    if (!str_to_u64(field, ret_started))
-        return false;
-    *ret_pid = (pid_t)p;
-    *ret_no_reboot = text[0] == '1';
-    return true;
-}
-
 struct err *qemu_record_read(struct qemu *q, const char *name, bool *ret_found)
 {
     AUTO(fd_drop) int dir = -1;
-    AUTO(buf_done) struct buf b;
-    uint64_t started;
-    pid_t pid;
-    int pidfd = -1;
-    struct err *e;
+    struct record_found r;
 
-    buf_init(&b, RECORD_MAX + 1);
     TRY(qemu_open_dir(&q->env, &dir));
-    e = file_read(dir, name, &b);
-    if (e && err_errno_get(e) == ENOENT) {
-        err_ignore(e, "it was never started, or ended properly");
+    TRY(record_find(dir, name, &r));
+    if (!r.found)
         return NULL;
-    }
-    TRY(e);
-    if (!b.len)
-        return NULL; /* the start got no further than that */
     *ret_found = true;
-    if (!record_parse(buf_str(&b).p, &pid, &started, &q->no_reboot))
-        return err_internal("malformed %s", name);
-    e = proc_open(pid, started, &pidfd);
-    if (e && err_errno_get(e) == ESRCH) {
-        err_ignore(e, "it has ended");
+    q->no_reboot = r.mark;
+    if (r.pidfd < 0)
         q->gone = true;
-        return NULL;
-    }
-    TRY(e);
-    qemu_adopt(q, pid, pidfd);
+    else
+        qemu_adopt(q, r.pid, r.pidfd);
     return NULL;
 }
 
@@ -547,6 +510,7 @@ static struct err *qemu_attach(const struct hyper_env *env, struct hyper_guest *
             return e;
         }
     }
+    qemu_tpm_watch(q);
     *ret_guest = &q->base;
     *ret_reason = "";
     return NULL;
@@ -729,4 +693,5 @@ const struct hyper_ops hyper_qemu = {
     .agent = qemu_agent,
     .stats = qemu_stats,
     .nvram = qemu_nvram,
+    .tpm = qemu_tpm_memory,
 };

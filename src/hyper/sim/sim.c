@@ -15,6 +15,7 @@
 #include "hyper/sim/agent.h"
 #include "hyper/sim/screen.h"
 #include "hyper/sim/stats.h"
+#include "hyper/sim/tpm.h"
 
 #define BOOT_MIN_US 30000
 #define BOOT_SPREAD_US 50000
@@ -272,7 +273,9 @@ static struct err *sim_start(const struct hyper_env *env, const struct vm_plan *
     struct err *e;
 
     TRY(nvram_keep(env, plan));
+    TRY(sim_tpm_put(env, plan->vtpm, plan->tpm));
     TRY(sleep_as_work(boot_time(plan->vm)));
+    TRY(sim_tpm_boot(env));
     s = mem_new(struct sim);
     s->base.ops = &hyper_sim;
     s->env = *env;
@@ -393,6 +396,7 @@ static struct err *sim_reset(struct hyper_guest *g)
     timer_drop(&s->timer);
     s->act = SIM_NOTHING;
     TRY(sleep_as_work(boot_time(s->uuid)));
+    TRY(sim_tpm_boot(&s->env));
     return set_power(s, HYPER_RUNNING);
 }
 
@@ -536,6 +540,7 @@ static struct err *sim_restore(
     if (n <= 0)
         return err_errno(n < 0 ? errno : EIO, "read a simulated guest");
     TRY(nvram_keep(env, plan));
+    TRY(sim_tpm_put(env, plan->vtpm, plan->tpm));
     TRY(sleep_as_work(boot_time(plan->vm)));
     s = mem_new(struct sim);
     s->base.ops = &hyper_sim;
@@ -595,4 +600,5 @@ const struct hyper_ops hyper_sim = {
     .agent_tells = true,
     .stats = sim_stats,
     .nvram = sim_nvram,
+    .tpm = sim_tpm_memory,
 };
