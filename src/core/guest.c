@@ -9,6 +9,7 @@
 #include "core/guest_report.h"
 #include "core/suspend.h"
 #include "core/vm.h"
+#include "core/vtpm.h"
 #include "gen/ipc_host.h"
 #include "gen/ipc_vmevents.h"
 
@@ -193,7 +194,7 @@ static struct err *on_reported(struct ipc_call *ic, struct vmevents_reported_req
 
 void core_mount_events(struct core *c, struct ipc_peer *host)
 {
-    static const struct vmevents_ops ops = { .changed = on_changed, .reported = on_reported };
+    static const struct vmevents_ops ops = { .changed = on_changed, .reported = on_reported, .tpm_keep = vtpm_on_keep };
 
     ipc_serve(host, &vmevents_service, &ops, c);
 }

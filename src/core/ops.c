@@ -82,6 +82,7 @@ void ops_refresh_vm(struct core *c, const char *vm_ref)
     set_allowed(c, a, t, &vm_ops, vm);
     refresh_related(c, a, t, vm, F_VM_VBDs, &vbd_ops);
     refresh_related(c, a, t, vm, F_VM_VIFs, &vif_ops);
+    refresh_related(c, a, t, vm, F_VM_VTPMs, &vtpm_ops);
     err_ignore(tx_apply(t, NULL), "volatile fields of rows that are there");
 }
 

@@ -14,7 +14,8 @@ struct op_class {
      * allowed_operations. */
     struct err *(*check)(struct core *core, const struct row *r, const char *op);
 };
-extern const struct op_class vm_ops, vbd_ops, vif_ops, vdi_ops, sr_ops, network_ops, host_ops, pool_ops, appliance_ops;
+extern const struct op_class vm_ops, vbd_ops, vif_ops, vtpm_ops, vdi_ops, sr_ops, network_ops, host_ops, pool_ops,
+    appliance_ops;
 
 struct op {
     struct core *core;

@@ -1,5 +1,6 @@
 /* VM: making, destroying, and the fields whose setters do more than store. */
 #include "core/vm.h"
+#include "core/vtpm.h"
 #include <string.h>
 #include "base/mem.h"
 #include "base/uuid.h"
@@ -179,12 +180,14 @@ struct err *vm_destroy_record(struct call *c, const char *vm_ref)
     const struct row *vm = NULL;
 
     TRY(call_row(c, C_VM, vm_ref, &vm));
-    const struct field *const owned[] = { F_VM_VBDs, F_VM_VIFs, F_VM_VGPUs, F_VM_VUSBs, F_VM_VTPMs, F_VM_consoles };
+    const struct field *const owned[] = { F_VM_VBDs, F_VM_VIFs, F_VM_VGPUs, F_VM_VUSBs, F_VM_consoles };
     const char *parent = arena_strdup(c->arena, row_str(vm, F_VM_parent));
     struct tx *t = tx_begin(c->core->store);
     for (size_t k = 0; k < ARRAY_LEN(owned); k++)
         for (size_t i = 0; i < row_n_related(vm, owned[k]); i++)
             tx_destroy(t, row_ref(row_related(vm, owned[k], i)));
+    for (size_t i = 0; i < row_n_related(vm, F_VM_VTPMs); i++)
+        vtpm_remove(c->core, t, row_related(vm, F_VM_VTPMs, i));
     for (size_t i = 0; i < row_n_related(vm, F_VM_children); i++)
         tx_set(t, row_ref(row_related(vm, F_VM_children, i)), F_VM_parent, value_str(parent));
     const struct row *metrics = row_follow(c->core->store, vm, F_VM_metrics);

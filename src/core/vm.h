@@ -7,6 +7,9 @@
 /* VM_BAD_POWER_STATE [vm, expected, actual] unless it is in that state. */
 struct err *vm_assert_power_state(const struct row *vm, const char *expected) MUST_CHECK;
 
+/* The same unless it is Halted or Suspended. */
+struct err *vm_assert_at_rest(const struct row *vm) MUST_CHECK;
+
 /* Brings the database in line with what the host says about a guest: power state, domain, consoles, devices. */
 void vm_set_running(struct core *c, struct tx *t, const char *vm_ref, const char *power, int64_t domid);
 void vm_set_halted(struct core *c, struct tx *t, const char *vm_ref);

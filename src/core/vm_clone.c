@@ -9,6 +9,7 @@
 #include "core/task.h"
 #include "core/vdi.h"
 #include "core/vm.h"
+#include "core/vtpm.h"
 
 /* Disks made on the way, removed again unless the whole succeeds. */
 struct made {
@@ -185,6 +186,7 @@ struct err *vm_duplicate(
         create_vbd(c, t, row_related(vm, F_VM_VBDs, i), ref, vdis[i]);
     for (size_t i = 0; i < row_n_related(vm, F_VM_VIFs); i++)
         create_vif(c, t, row_related(vm, F_VM_VIFs, i), ref, value_map_str(&other_config, "mac_seed"));
+    vtpm_copy(c, t, vm, ref);
     TRY(tx_commit(t));
     made.vdis.len = 0;
     ops_refresh_vm(c->core, ref);
@@ -343,6 +345,8 @@ static struct err *vm_provision(struct call *c, const struct VM_provision_args *
     struct tx *t = tx_begin(c->core->store);
     tx_set(t, a->vm, F_VM_other_config, other);
     tx_set(t, a->vm, F_VM_is_a_template, value_bool(false));
+    if (strcmp(row_map_str(vm, F_VM_platform, "vtpm"), "true") == 0 && row_n_related(vm, F_VM_VTPMs) == 0)
+        vtpm_add(c, t, a->vm, false, "");
     if (metrics)
         tx_set(t, row_ref(metrics), F_VM_metrics_install_time, value_datetime(now_text(c->core, c->arena)));
     TRY(tx_commit(t));

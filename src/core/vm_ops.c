@@ -280,6 +280,11 @@ static struct err *check(struct core *c, const struct row *vm, const char *name)
     return NULL;
 }
 
+struct err *vm_assert_at_rest(const struct row *vm)
+{
+    return state_bit(vm) & (HALTED | SUSPENDED) ? NULL : bad_power_state(vm, HALTED | SUSPENDED);
+}
+
 struct err *vm_assert_power_state(const struct row *vm, const char *expected)
 {
     if (strcmp(row_str(vm, F_VM_power_state), expected) == 0)
@@ -294,7 +299,7 @@ struct err *vm_assert_power_state(const struct row *vm, const char *expected)
 static const char *const listed[] = { "start", "start_on", "provision", "make_into_template", "changing_static_range",
     "changing_shadow_memory", "changing_dynamic_range", "changing_NVRAM", "unpause", "pause", "suspend", "resume",
     "resume_on", "pool_migrate", "clean_shutdown", "clean_reboot", "clone", "copy", "destroy", "hard_reboot",
-    "hard_shutdown", NULL };
+    "hard_shutdown", "create_vtpm", NULL };
 
 const struct op_class vm_ops = { .cls = C_VM,
     .allowed = F_VM_allowed_operations,

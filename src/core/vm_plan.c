@@ -6,6 +6,7 @@
 #include "core/nvram.h"
 #include "core/vdi.h"
 #include "core/vm.h"
+#include "core/vtpm.h"
 #include "gen/ipc_host.h"
 
 /* Device numbers: "3", "xvdd", "hdd", "sdd" and "d3" name the same place. */
@@ -180,6 +181,7 @@ struct err *vm_plan_make(struct call *c, const struct row *vm, bool paused, stru
         return err_internal("the VM has no PV_kernel, and boot loaders that look into disks are not supported");
     str_to_i64(str_of(row_map_str(vm, F_VM_platform, "cores-per-socket")), &cores);
     p.cores_per_socket = cores > 0 && cores <= (int64_t)p.vcpus_max ? (uint32_t)cores : 1;
+    vtpm_plan(c, vm, &p);
     TRY(plan_devices(c, vm, &p));
     *ret = p;
     return NULL;

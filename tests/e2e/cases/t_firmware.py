@@ -1,0 +1,176 @@
+"""What a guest's firmware remembers, what becomes of a VM when its guest acts by itself, and its serial line."""
+import base64
+import contextlib
+import os
+import signal
+import time
+import urllib.parse
+
+from bench import NULL, CheckFailed, case, open_socket
+
+
+class Line:
+    """A guest's serial line, over CONNECT to the location of its console."""
+
+    def __init__(self, t, vm):
+        self.t = t
+        (console,) = [c for c in t.x.VM.get_consoles(vm) if t.x.console.get_protocol(c) == "vt100"]
+        query = urllib.parse.urlsplit(t.x.console.get_location(console)).query
+        self.s = open_socket(t.host.url)
+        self.s.sendall(f"CONNECT /console?{query}&session_id={t.x.session_ref} HTTP/1.0\r\n\r\n".encode())
+        self.said = b""
+        self.expect(b"\r\n\r\n")
+
+    def expect(self, what, timeout=20):
+        end = time.monotonic() + timeout
+        while what not in self.said:
+            if time.monotonic() > end:
+                raise CheckFailed(f"the line did not say {what!r} but {self.said!r}")
+            self.s.settimeout(max(end - time.monotonic(), 0.01))
+            try:
+                piece = self.s.recv(4096)
+            except TimeoutError:
+                continue
+            if not piece:
+                raise CheckFailed(f"the line hung up after {self.said!r}")
+            self.said += piece
+        self.said = self.said[self.said.index(what) + len(what):]
+
+    def ask(self, letter, answer):
+        self.s.sendall(letter)
+        self.expect(answer)
+
+    def close(self):
+        self.s.close()
+
+
+def tpm_remembers(t, vm, want):
+    """Has this guest's TPM been here before? On the simulator its boots are counted, and `want` is their number."""
+    if not t.qemu:
+        text = base64.b64decode(t.x.VTPM.get_contents(t.x.VM.get_VTPMs(vm)[0])).decode()
+        t.equal(text, f"simulated TPM, boots: {want}\n")
+        return
+    line = Line(t, vm)
+    line.ask(b"t", b"tpm is new" if want == 1 else b"tpm remembers")
+    line.close()
+
+
+@case
+def a_tpm_is_made_once_for_a_vm_at_rest_and_goes_with_it(t):
+    x, vm = t.x, t.vm()
+    t.check("create_vtpm" in x.VM.get_allowed_operations(vm), "a TPM may be made")
+    t.fails("HANDLE_INVALID", x.VTPM.create, "OpaqueRef:no", False)
+    tpm = x.VTPM.create(vm, False)
+    r = x.VTPM.get_record(tpm)
+    t.effect("VTPM.create", x.VM.get_VTPMs(vm) == [tpm] and r["VM"] == vm and not r["is_unique"] and not r["is_protected"])
+    t.equal((r["persistence_backend"], r["backend"], r["allowed_operations"]), ("xapi", NULL, ["destroy"]))
+    t.check("create_vtpm" not in x.VM.get_allowed_operations(vm), "no second one")
+    t.equal(t.fails("VTPM_MAX_AMOUNT_REACHED", x.VTPM.create, vm, False), ["1"])
+    t.equal(x.VTPM.get_contents(tpm), "", "nothing yet")
+    x.VM.start(vm, False, False)
+    t.fails("VM_BAD_POWER_STATE", x.VTPM.create, vm, False)
+    t.equal(t.fails("VM_BAD_POWER_STATE", x.VTPM.destroy, tpm)[1:], ["halted, suspended", "running"])
+    t.fails("VM_BAD_POWER_STATE", x.VTPM.set_contents, tpm, "")
+    t.equal(x.VTPM.get_allowed_operations(tpm), [])
+    tpm_remembers(t, vm, 1)
+    x.VM.hard_shutdown(vm)
+    contents = x.VTPM.get_contents(tpm)
+    t.proven("VTPM.get_contents", len(base64.b64decode(contents)) > 20)
+    t.fails("HANDLE_INVALID", x.VTPM.get_contents, "OpaqueRef:no")
+    x.VTPM.destroy(tpm)
+    t.effect("VTPM.destroy", x.VM.get_VTPMs(vm) == [] and tpm not in x.VTPM.get_all())
+    t.check(contents not in [x.secret.get_value(s) for s in x.secret.get_all()], "what it kept is gone too")
+    t.fails("HANDLE_INVALID", x.VTPM.destroy, tpm)
+    tpm = x.VTPM.create(vm, False)
+    t.fails("INVALID_VALUE", x.VTPM.set_contents, tpm, "no base64!")
+    x.VTPM.set_contents(tpm, contents)
+    t.equal(x.VTPM.get_contents(tpm), contents)
+    x.VM.start(vm, False, False)
+    tpm_remembers(t, vm, 2)
+    t.effect("VTPM.set_contents", True)
+    x.VM.hard_shutdown(vm)
+    x.VM.destroy(vm)
+    t.fails("HANDLE_INVALID", x.VTPM.get_record, tpm)
+
+
+@case
+def a_copy_has_the_tpms_memory_unless_that_is_unique(t):
+    x, vm = t.x, t.vm("original")
+    tpm = x.VTPM.create(vm, False)
+    kept = base64.b64encode(b"simulated TPM, boots: 41\n").decode()
+    x.VTPM.set_contents(tpm, kept)
+    copy = x.VM.clone(vm, "copy")
+    t._vms.append(copy)
+    (other,) = x.VM.get_VTPMs(copy)
+    t.check(other != tpm, "a TPM of its own")
+    t.equal(x.VTPM.get_contents(other), kept)
+    x.VTPM.set_contents(other, "")
+    t.equal(x.VTPM.get_contents(tpm), kept, "each has its own memory")
+    x.VTPM.destroy(tpm)
+    tpm = x.VTPM.create(vm, True)
+    x.VTPM.set_contents(tpm, kept)
+    alone = x.VM.clone(vm, "alone")
+    t._vms.append(alone)
+    (other,) = x.VM.get_VTPMs(alone)
+    t.equal((x.VTPM.get_contents(other), x.VTPM.get_is_unique(other)), ("", True))
+
+
+@case
+def a_template_that_wants_a_tpm_gives_one_to_its_vms(t):
+    x = t.x
+    (template,) = x.VM.get_by_name_label("Windows 11")
+    vm = x.VM.clone(template, "eleven")
+    t._vms.append(vm)
+    other = x.VM.get_other_config(vm)
+    x.VM.set_other_config(vm, {k: v for k, v in other.items() if k != "disks"})
+    t.equal(x.VM.get_VTPMs(vm), [])
+    x.VM.provision(vm)
+    t.equal(len(x.VM.get_VTPMs(vm)), 1)
+
+
+@case
+def a_tpm_outlives_suspend_and_migration(t):
+    x, vm = t.x, t.vm()
+    x.VTPM.create(vm, False)
+    x.VM.start(vm, False, False)
+    tpm_remembers(t, vm, 1)
+    x.VM.suspend(vm)
+    x.VM.resume(vm, False, False)
+    if t.qemu:
+        tpm_remembers(t, vm, 2)
+    x.VM.pool_migrate(vm, t.the_host(), {})
+    if t.qemu:
+        tpm_remembers(t, vm, 2)
+    x.VM.hard_reboot(vm)
+    tpm_remembers(t, vm, 2)
+    x.VM.hard_shutdown(vm)
+
+
+@case(own_host=True)
+def what_a_tpm_keeps_survives_the_death_of_any_process(t):
+    x, vm = t.x, t.vm()
+    x.VTPM.create(vm, False)
+    x.VM.start(vm, False, False)
+    tpm_remembers(t, vm, 1)
+    before = x.VTPM.get_contents(x.VM.get_VTPMs(vm)[0])
+    t.check(before, "it is in the database while the guest runs")
+    for pid, name in t.host.processes().items():
+        if name in ("runnymede-vm", "runnymede-core", "runnymede-host"):
+            with contextlib.suppress(ProcessLookupError):  # a vm process ends with its host process
+                os.kill(pid, signal.SIGKILL)
+    t.eventually(lambda: answers(t), "the host is back")
+    x = t.x = t.client()
+    t.eventually(lambda: t.power(vm) == "Running", "the guest runs on")
+    t.equal(x.VTPM.get_contents(x.VM.get_VTPMs(vm)[0]), before)
+    x.VM.hard_reboot(vm)
+    tpm_remembers(t, vm, 2)
+    x.VM.hard_shutdown(vm)
+    x.VM.start(vm, False, False)
+    tpm_remembers(t, vm, 3)
+
+
+def answers(t):
+    try:
+        return t.client().host.get_all()
+    except Exception:  # noqa: BLE001 - whatever a host that is coming back says
+        return None
