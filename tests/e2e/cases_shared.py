@@ -25,3 +25,13 @@ def make_subjects(t):
         t.fails("ROLE_NOT_FOUND", x.subject.add_to_roles, s, "OpaqueRef:no-such-role")
         known[sid] = s
     return known
+
+
+def read_head(s):
+    head = b""
+    while b"\r\n\r\n" not in head:
+        piece = s.recv(1)
+        if not piece:
+            break
+        head += piece
+    return head.decode()

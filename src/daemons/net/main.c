@@ -18,6 +18,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "base/fd.h"
+#include "base/fiber.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/sandbox.h"
@@ -192,6 +193,14 @@ static struct err *backend(struct net_daemon *d)
     return linux_net_init(&d->backend, &d->dhcp);
 }
 
+/* Guests that ran on while there was no net process renew their addresses; nobody need plug anything for that. */
+static void resume(void *arg)
+{
+    struct net_daemon *d = arg;
+
+    log_err(LOG_WARN_, "a network with NAT is not as it was", linux_net_resume(&d->backend));
+}
+
 static struct err *setup(struct net_daemon *d)
 {
     static const int keep[] = { CAP_NET_ADMIN };
@@ -203,6 +212,8 @@ static struct err *setup(struct net_daemon *d)
     if (missing)
         log_warn("running without a wall", F("missing", missing));
     ipc_listen(d->loop, fd_take(&d->listen_fd), on_peer, d);
+    if (!cstr_eq(d->backend_name, "sim"))
+        fiber_start(d->loop, "resume", resume, d);
     return NULL;
 }
 

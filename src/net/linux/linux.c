@@ -332,6 +332,34 @@ static struct err *linux_scan(void *ctx, struct arena *a, struct net_nic **ret_n
     return scan_interfaces(ln->nl, a, ret_nics, ret_n);
 }
 
+static unsigned prefix_of(const char *netmask)
+{
+    struct in_addr mask;
+
+    return inet_pton(AF_INET, netmask, &mask) == 1 ? (unsigned)__builtin_popcount(mask.s_addr) : 0;
+}
+
+/* A bridge of ours without an uplink has an address for NAT alone: the kernel remembers what we need not. */
+struct err *linux_net_resume(struct net_backend *b)
+{
+    struct linux_net *ln = b->ctx;
+    AUTO(arena_drop) struct arena *a = arena_new();
+    AUTO(nl_links_done) struct nl_links links = { 0 };
+    struct net_nic *nics;
+    struct err *e = NULL;
+    size_t n;
+
+    TRY(scan_interfaces(ln->nl, a, &nics, &n));
+    TRY(nl_links_read(ln->nl, &links));
+    for (size_t i = 0; i < n; i++) {
+        const struct nl_link *l = nl_links_find(&links, nics[i].device);
+
+        if (l && cstr_eq(l->kind, "bridge") && is_ours(l) && !*uplink_of(l) && *nics[i].ip)
+            e = err_first(e, nat(ln, l, arena_printf(a, "%s/%u", nics[i].ip, prefix_of(nics[i].netmask))));
+    }
+    return e;
+}
+
 static void linux_free(void *ctx)
 {
     struct linux_net *ln = ctx;

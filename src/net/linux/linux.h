@@ -11,3 +11,6 @@
  * Needs CAP_NET_ADMIN, except for scan.
  */
 struct err *linux_net_init(struct net_backend *b, const struct net_dhcp *dhcp) MUST_CHECK;
+
+/* [waits] After a start: bridges with NAT that stand from before get their rules and their DHCP server again. */
+struct err *linux_net_resume(struct net_backend *b) MUST_CHECK;

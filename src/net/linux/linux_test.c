@@ -270,6 +270,16 @@ TEST(a_nat_network_has_an_address_and_rules_of_its_own)
     CHECK_INT(ntohl(served.mask.s_addr), 0xffffff00);
     IP("addr", "show", "dev", "nat0", "to", "10.87.5.1/32");
     run((const char *const[]){ "/usr/sbin/nft", "list", "table", "inet", "runnymede-nat0", NULL }, 0);
+
+    /* another process takes over what stands */
+    net_backend_free(&b);
+    served = (struct net_range){ 0 };
+    CHECK_OK(linux_net_init(&b, &dhcp));
+    CHECK_OK(bridge_up(&b, "xapi0", ""));
+    CHECK_OK(linux_net_resume(&b));
+    CHECK_INT(ntohl(served.gateway.s_addr), 0x0a570501);
+    CHECK_INT(ntohl(served.last.s_addr), 0x0a5705fe);
+
     n.nat = "10.87.5.1";
     CHECK_ERR(b.bridge_up(b.ctx, &n), "INTERNAL_ERROR");
     CHECK_OK(b.bridge_down(b.ctx, "nat0"));

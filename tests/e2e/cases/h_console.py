@@ -5,6 +5,7 @@ import os
 import urllib.parse
 
 from bench import case, open_socket
+from cases_shared import read_head
 
 
 def target(t, vm):
@@ -23,16 +24,6 @@ def read_exactly(s, n):
             break
         data += piece
     return data
-
-
-def read_head(s):
-    head = b""
-    while b"\r\n\r\n" not in head:
-        piece = s.recv(1)
-        if not piece:
-            break
-        head += piece
-    return head.decode()
 
 
 def rfb_hello(t, recv, send):

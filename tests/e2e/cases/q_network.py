@@ -1,0 +1,185 @@
+"""Networks: the one with NAT that every host has, private ones, and what guests see of them."""
+import os
+import re
+import signal
+import socket
+import subprocess
+import threading
+import time
+
+from bench import MIB, ROOT, Failure, case, open_socket
+from cases_shared import read_head
+
+
+def network(t, name, **other):
+    ref = t.x.network.create({"name_label": name, "name_description": "", "MTU": 1500, "other_config": other, "bridge": "",
+                              "managed": True, "tags": []})
+    t.on_end(t._quiet, "network.destroy", ref)
+    return ref
+
+
+def default_network(t):
+    found = t.x.network.get_by_name_label("Host NAT network")
+    t.equal(len(found), 1, "networks with NAT")
+    return found[0]
+
+
+@case
+def every_host_has_a_network_with_nat_and_private_ones_come_and_go(t):
+    x = t.x
+    nat = default_network(t)
+    record = x.network.get_record(nat)
+    t.equal(record["PIFs"], [], "a network of this host alone")
+    t.check(re.fullmatch(r"10\.87\.\d+\.1/24", record["other_config"]["nat"]), record["other_config"])
+    private = network(t, "private")
+    vm = t.vm()
+    vifs = [t.vif(vm, private, "0"), t.vif(vm, nat, "1")]
+    x.VM.start(vm, False, False)
+    t.effect("network.create", all(x.VIF.get_currently_attached(v) for v in vifs) and vifs[0] in x.network.get_VIFs(private))
+    t.fails("NETWORK_CONTAINS_VIF", x.network.destroy, private)
+    x.VM.hard_shutdown(vm)
+    x.network.destroy(private)
+    t.effect("network.destroy", private not in x.network.get_all() and x.VM.get_VIFs(vm) == [vifs[1]])
+
+
+class Guest:
+    """Debian's kernel and busybox, spoken to through its serial console."""
+
+    def __init__(self, t, name, *networks):
+        self.t, x = t, t.x
+        self.vm = vm = t.vm(name, memory=128 * MIB)
+        x.VM.set_PV_kernel(vm, str(t.host.state / "boot/vmlinuz"))
+        x.VM.set_PV_ramdisk(vm, str(t.host.state / "boot/initrd.gz"))
+        x.VM.set_PV_args(vm, "console=ttyS0 quiet mitigations=off")
+        self.vifs = [t.vif(vm, n, str(i)) for i, n in enumerate(networks)]
+        x.VM.start(vm, True, False)
+        (console,) = [c for c in x.VM.get_consoles(vm) if x.console.get_protocol(c) == "vt100"]
+        self.s = open_socket(t.host.tls_url)
+        self.s.sendall(f"CONNECT /console?ref={console}&session_id={x.session_ref} HTTP/1.0\r\n\r\n".encode())
+        head = read_head(self.s)
+        t.check(" 200 " in head.split("\r\n")[0], head)
+        x.VM.unpause(vm)
+        self.text, self.n = "", 0
+
+    def until(self, pattern, timeout=120):
+        end = time.monotonic() + timeout
+        while not (m := re.search(pattern, self.text)):
+            self.s.settimeout(max(0.01, end - time.monotonic()))
+            try:
+                piece = self.s.recv(4096)
+            except (TimeoutError, socket.timeout):
+                piece = b""
+            self.t.check(piece, f"no {pattern} from the guest in {timeout} s: {self.text[-500:]!r}")
+            self.text += piece.decode(errors="replace").replace("\r", "")
+        self.text = self.text[m.end():]
+        return m
+
+    def booted(self):
+        self.until("poweroff -f ends it")
+        # No prompts, no echo, no jobs
+        self.s.sendall(b"stty -echo; echo RE''ADY; exec sh -c 'while read -r l; do eval \"$l\"; done'\n")
+        self.until("READY\n")
+        return self
+
+    def sh(self, command, timeout=60):
+        """(exit code, output)"""
+        self.n += 1
+        self.s.sendall(f"{{ {command}; }} 2>&1; echo END''-{self.n}-$?\n".encode())
+        m = self.until(rf"(?s)(.*)END-{self.n}-(\d+)\n", timeout)
+        return int(m[2]), m[1]
+
+    def address(self, nic, timeout=60):
+        end = time.monotonic() + timeout
+        while True:
+            _, said = self.sh(f"ip -4 addr show dev {nic}")
+            if m := re.search(r"inet (\S+)/", said):
+                return m[1]
+            self.t.check(time.monotonic() < end, f"no address on {nic}: {said!r}")
+            time.sleep(0.3)
+
+    def nic(self, i=0):
+        mac = self.t.x.VIF.get_MAC(self.vifs[i])
+        found = self.t.eventually(lambda: re.search(r"/sys/class/net/(\S+)/address", self.sh(f"grep -l {mac} /sys/class/net/*/address")[1]),
+                                  f"the guest has the NIC {mac}")
+        return found[1]
+
+
+class Listener:
+    """A TCP server on the machine's own address: the outside of the NAT."""
+
+    def __init__(self):
+        probe = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        probe.connect(("198.51.100.1", 9))  # sends nothing: the address that this machine would use
+        self.address = probe.getsockname()[0]
+        probe.close()
+        self.s = socket.create_server((self.address, 0))
+        self.port = self.s.getsockname()[1]
+        threading.Thread(target=self.run, daemon=True).start()
+
+    def run(self):
+        while True:
+            try:
+                c, _ = self.s.accept()
+            except OSError:
+                return
+            c.sendall(b"the outside\n")
+            c.close()
+
+
+def copy_speaking_guest(t):
+    boot = t.host.state / "boot"
+    subprocess.run([ROOT / "tools/demo-iso", "--boot", boot], check=True)
+
+
+@case(own_host=True, on=("qemu",))
+def guests_that_speak_get_addresses_reach_out_and_each_other_and_do_not_notice_that_net_dies(t):
+    x = t.x
+    copy_speaking_guest(t)
+    nat, private, other = default_network(t), network(t, "private"), network(t, "other")
+    guests = a, b, c = Guest(t, "a", nat, private), Guest(t, "b", nat, private), Guest(t, "c", other)
+    for g in guests:
+        g.booted()
+
+    # DHCP and the way out
+    inside = x.network.get_other_config(nat)["nat"].rsplit(".", 1)[0]
+    addresses = [g.address(g.nic()) for g in (a, b)]
+    t.check(all(i.startswith(inside + ".") for i in addresses) and len(set(addresses)) == 2, addresses)
+    outside = Listener()
+    reach = f"rm -f /tmp/said; nc -w 20 {outside.address} {outside.port} -e sh -c 'read said; echo $said >/tmp/said'; cat /tmp/said"
+    t.equal(a.sh(reach), (0, "the outside\n"))
+    t.equal(a.sh(f"ping -c 1 -W 5 {addresses[1]} >/dev/null")[0], 0, "guests of one NAT network reach each other")
+
+    # A private network, and one that has nothing to do with it
+    for i, (g, nic) in enumerate(((a, a.nic(1)), (b, b.nic(1)), (c, c.nic()))):
+        t.equal(g.sh(f"killall udhcpc 2>/dev/null; ip addr add 172.20.0.{i + 1}/24 dev {nic} && ip link set {nic} up")[0], 0)
+    t.equal(a.sh("ping -c 2 -W 5 172.20.0.2")[0], 0, "two guests of a private network")
+    t.equal(a.sh("ping -c 2 -W 1 172.20.0.3")[0], 1, "a guest of another network")
+    count = f"cat /sys/class/net/{c.nic()}/statistics/rx_packets"
+    before = c.sh(count)[1]
+    a.sh("ping -c 3 -W 1 -b 172.20.0.255")
+    t.equal(c.sh(count)[1], before, "it hears nothing, broadcasts included")
+
+    # The net process dies: what runs goes on, and new cables plug
+    old = t.host.daemon_pids()["net"]
+    os.kill(old, signal.SIGKILL)
+    t.equal(a.sh("ping -c 2 -W 5 172.20.0.2")[0], 0, "while net is dead")
+    t.eventually(lambda: t.host.daemon_pids().get("net") not in (None, old), "net is back")
+    nic = b.nic()  # DHCP is back too, though nobody plugged anything
+    t.equal(b.sh(f"ip addr flush dev {nic}; udhcpc -q -n -t 15 -T 1 -i {nic} -s /usr/share/udhcpc/script", 90)[0], 0)
+    t.equal(b.address(nic), addresses[1], "the address it had: leases are remembered")
+    t.equal(a.sh(reach), (0, "the outside\n"))
+    c.vifs.append(t.vif(c.vm, nat, "1"))
+    t.eventually(lambda: plugs(x, c.vifs[1]), "a new VIF plugs")
+    nic = c.nic(1)
+    t.equal(c.sh(f"ip link set {nic} up && udhcpc -q -n -t 10 -i {nic} -s /usr/share/udhcpc/script", 90)[0], 0)
+    t.check(c.address(nic) not in addresses, "an address of its own")
+    t.equal(c.sh(reach), (0, "the outside\n"))
+
+
+
+def plugs(x, vif):
+    try:
+        x.VIF.plug(vif)
+    except Failure:
+        return False
+    return x.VIF.get_currently_attached(vif)
