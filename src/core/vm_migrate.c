@@ -54,27 +54,48 @@ static struct err *settle(struct call *c, const char *vm_ref, const char *uuid, 
     return err_task_cancelled(c->task);
 }
 
+/* Within the operation: the guest goes on in a new process of the hypervisor, and an alert says so. */
+static struct err *move_here(struct call *c, const char *vm_ref, const char *host_ref)
+{
+    struct host_vm_migrate_rep rep = { 0 };
+    const struct row *vm = NULL;
+
+    TRY(vm_assert_can_boot_here(c, vm_ref, host_ref));
+    TRY(call_row(c, C_VM, vm_ref, &vm));
+    const char *uuid = arena_strdup(c->arena, row_str(vm, F_VM_uuid));
+    struct err *e = ask_host(c, vm_ref, uuid, &rep);
+    if (e)
+        return settle(c, vm_ref, uuid, e);
+    struct tx *t = tx_begin(c->core->store);
+    guest_take_state(c->core, t, vm_ref, &rep.state);
+    TRY(tx_commit(t));
+    message_raise_vm(c->core, c->arena, "VM_MIGRATED", vm_ref, "migrated into a new process");
+    return NULL;
+}
+
 static struct err *pool_migrate(struct call *c, const struct VM_pool_migrate_args *a, struct value *ret)
 {
     AUTO(op_end) struct op op = { 0 };
-    struct host_vm_migrate_rep rep = { 0 };
     const struct row *vm = NULL, *host = NULL;
 
     (void)ret;
     TRY(call_row(c, C_VM, a->vm, &vm));
     TRY(call_row(c, C_host, a->host, &host));
     TRY(op_begin(c, &vm_ops, a->vm, "pool_migrate", &op));
-    TRY(vm_assert_can_boot_here(c, a->vm, a->host));
-    TRY(call_row(c, C_VM, a->vm, &vm));
-    const char *uuid = arena_strdup(c->arena, row_str(vm, F_VM_uuid));
-    struct err *e = ask_host(c, a->vm, uuid, &rep);
-    if (e)
-        return settle(c, a->vm, uuid, e);
-    struct tx *t = tx_begin(c->core->store);
-    guest_take_state(c->core, t, a->vm, &rep.state);
-    TRY(tx_commit(t));
-    message_raise_vm(c->core, c->arena, "VM_MIGRATED", a->vm, "migrated into a new process");
-    return NULL;
+    return move_here(c, a->vm, a->host);
+}
+
+/* The device models of a guest are its hypervisor's process, so it gets a new one. */
+static struct err *restart_device_models(
+    struct call *c, const struct VM_restart_device_models_args *a, struct value *ret)
+{
+    AUTO(op_end) struct op op = { 0 };
+    const struct row *vm = NULL;
+
+    (void)ret;
+    TRY(op_begin(c, &vm_ops, a->self, "pool_migrate", &op));
+    TRY(call_row(c, C_VM, a->self, &vm));
+    return move_here(c, a->self, arena_strdup(c->arena, row_str(vm, F_VM_resident_on)));
 }
 
 /* ---- migrate_receive ---- */
@@ -156,6 +177,7 @@ static struct err *assert_can_migrate(struct call *c, const struct VM_assert_can
 void vm_migrate_register(struct api_handlers *h)
 {
     h->VM_pool_migrate = pool_migrate;
+    h->VM_restart_device_models = restart_device_models;
     h->VM_assert_can_migrate = assert_can_migrate;
     h->host_migrate_receive = migrate_receive;
 }

@@ -35,7 +35,13 @@ static struct err *on_tpm(struct ipc_call *c, struct vmevents_tpm_req *req)
     return NULL;
 }
 
-static const struct vmevents_ops event_ops = { .changed = on_changed, .tpm = on_tpm };
+/* These guests have no agent: what a new process tells is that there is none. */
+static struct err *on_reported(struct ipc_call *c UNUSED, struct vmevents_reported_req *req UNUSED)
+{
+    return NULL;
+}
+
+static const struct vmevents_ops event_ops = { .changed = on_changed, .reported = on_reported, .tpm = on_tpm };
 
 static void mount(struct rig *rig)
 {
