@@ -201,6 +201,7 @@ struct process rig_spawn(struct rig *rig)
         rig_forget_service(rig);
     ipc_peer_drop(&rig->host);
     CHECK_OK(ipc_peer_new(rig->loop, fds[0], &rig->host));
+    ipc_serve(rig->host, &vmevents_service, &event_ops, rig);
     return p;
 }
 

@@ -146,7 +146,11 @@ REAL_TEST(migration_keeps_the_guest_and_changes_its_process)
 
 /* ---- death ---- */
 
-static unsigned moment; /* spreads the kills over the time an operation takes */
+/* The i-th of n moments, from the start of what takes so long to half as long after its end. */
+static unsigned moment(unsigned i, unsigned n, uint64_t took_us)
+{
+    return (unsigned)(took_us * 3 / 2 * i / (n - 1));
+}
 
 static pid_t kill_in(unsigned us, pid_t victim)
 {
@@ -196,8 +200,15 @@ REAL_TEST(guest_is_in_one_place_whenever_its_process_dies_in_suspend_or_resume)
 
     rig_start(rig);
     count(rig, ++n);
+    uint64_t began = clock_now(rig->loop);
+    CHECK_OK(suspend(rig, image));
+    uint64_t suspend_us = clock_now(rig->loop) - began;
+    CHECK_OK(resume(rig, image, false));
+    uint64_t resume_us = clock_now(rig->loop) - began - suspend_us;
+    rig_console_open(rig);
+    count(rig, ++n);
     for (unsigned i = 0; i < N_KILLS; i++) {
-        pid_t killer = kill_in(i * 8000, p.pid);
+        pid_t killer = kill_in(moment(i, N_KILLS, suspend_us), p.pid);
 
         tolerate(suspend(rig, image));
         waitpid(killer, NULL, 0);
@@ -208,11 +219,10 @@ REAL_TEST(guest_is_in_one_place_whenever_its_process_dies_in_suspend_or_resume)
             expect_running(rig, ++n);
             continue;
         }
-        suspended++;
         CHECK_STR(power, "Suspended");
         CHECK_INT(vm_image_state(image), VM_IMAGE_WHOLE);
         CHECK_INT(rig_n_qemus(), 0);
-        killer = kill_in(moment++ * 15000 % 260000, p.pid);
+        killer = kill_in(moment((unsigned)suspended++ * 5 % 6, 6, resume_us), p.pid); /* first, last, fifth, ... */
         tolerate(resume(rig, image, false));
         waitpid(killer, NULL, 0);
         power = attach(rig, &p);
@@ -238,8 +248,13 @@ REAL_TEST(guest_runs_once_whenever_its_process_dies_in_migration)
 
     rig_start(rig);
     count(rig, ++n);
+    uint64_t began = clock_now(rig->loop);
+    CHECK_OK(migrate(rig));
+    uint64_t migrate_us = clock_now(rig->loop) - began;
+    rig_console_open(rig);
+    count(rig, ++n);
     for (unsigned i = 0; i < N_KILLS; i++) {
-        pid_t before = rig_pid(rig), killer = kill_in(i * 15000, p.pid);
+        pid_t before = rig_pid(rig), killer = kill_in(moment(i, N_KILLS, migrate_us), p.pid);
 
         tolerate(migrate(rig));
         waitpid(killer, NULL, 0);
