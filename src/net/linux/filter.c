@@ -13,7 +13,13 @@ static bool mac_valid(const char *mac)
         strlen(mac) == 17;
 }
 
-/* Flushed first: newer kernels keep a chain whose device is gone, for the next one of that name. */
+/*
+ * A receiver takes the tag of network 0 off and reads on, as often as it finds one: what is written in front of an ARP
+ * packet must not hide it. One 802.1Q tag is a guest's right; below it ARP is looked at too, and nothing else is
+ * tagged.
+ *
+ * Flushed first: newer kernels keep a chain whose device is gone, for the next one of that name.
+ */
 struct err *filter_set(struct nft *n, const char *tap, const char *mac)
 {
     if (!mac_valid(mac))
@@ -23,6 +29,9 @@ struct err *filter_set(struct nft *n, const char *tap, const char *mac)
         "add chain netdev " TABLE " %s { type filter hook ingress device \"%s\" priority 0; }\n"
         "flush chain netdev " TABLE " %s\n"
         "add rule netdev " TABLE " %s ether saddr != %s drop\n"
-        "add rule netdev " TABLE " %s ether type arp arp saddr ether != %s drop\n",
-        tap, tap, tap, tap, mac, tap, mac);
+        "add rule netdev " TABLE " %s ether type arp arp saddr ether != %s drop\n"
+        "add rule netdev " TABLE " %s ether type 8021ad drop\n"
+        "add rule netdev " TABLE " %s vlan type { 8021q, 8021ad } drop\n"
+        "add rule netdev " TABLE " %s vlan type arp arp saddr ether != %s drop\n",
+        tap, tap, tap, tap, mac, tap, mac, tap, tap, tap, mac);
 }

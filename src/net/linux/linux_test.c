@@ -376,3 +376,62 @@ TEST(a_guest_speaks_with_its_own_address_only)
     fd_drop(&c);
     net_backend_free(&b);
 }
+
+/* ARP behind these tags, in the guest's own frame, that tells of this address. */
+static void tagged_arp(unsigned char *f, const char *from, const uint16_t *tags, size_t n_tags, const char *teller)
+{
+    size_t at = 12;
+
+    frame(f, from, 0);
+    for (size_t i = 0; i < n_tags; i++, at += 4) {
+        f[at] = (unsigned char)(tags[2 * i] >> 8);
+        f[at + 1] = (unsigned char)tags[2 * i];
+        f[at + 3] = (unsigned char)tags[2 * i + 1];
+    }
+    memcpy(f + at, "\x8\6\0\1\x8\0\6\4\0\2", 10);
+    CHECK(sscanf(teller, "%hhx:%hhx:%hhx:%hhx:%hhx:%hhx", &f[at + 10], &f[at + 11], &f[at + 12], &f[at + 13],
+              &f[at + 14], &f[at + 15]) == 6);
+}
+
+TEST(no_tag_hides_what_a_guest_says_of_others)
+{
+    static const char mine[] = "52:54:00:00:00:01", yours[] = "52:54:00:00:00:02";
+    static const struct {
+        size_t n;
+        uint16_t tags[6]; /* type and number of each */
+        bool own;         /* heard if it tells of the sender */
+    } cases[] = {
+        { 1, { 0x8100, 0 }, true },
+        { 1, { 0x8100, 5 }, true },
+        { 2, { 0x8100, 0, 0x8100, 0 }, false },
+        { 2, { 0x8100, 5, 0x8100, 0 }, false },
+        { 3, { 0x8100, 0, 0x8100, 0, 0x8100, 0 }, false },
+        { 2, { 0x8100, 0, 0x88a8, 0 }, false },
+        { 1, { 0x88a8, 0 }, false },
+        { 2, { 0x88a8, 0, 0x8100, 0 }, false },
+    };
+    struct net_tap_open_req one = { .bridge = "xapi0", .vm = "a", .mac = mine, .mtu = 1500 },
+                            two = { .bridge = "xapi0", .vm = "b", .mac = yours, .mtu = 1500 };
+    unsigned char f[60];
+    struct net_backend b;
+    char name[16];
+    int a = -1, c = -1;
+
+    if (!in_own_network())
+        return;
+    CHECK_OK(linux_net_init(&b, &dhcp));
+    CHECK_OK(bridge_up(&b, "xapi0", ""));
+    CHECK_OK(b.tap_open(b.ctx, &one, &a, name));
+    CHECK_OK(b.tap_open(b.ctx, &two, &c, name));
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        tagged_arp(f, mine, cases[i].tags, cases[i].n, yours);
+        send_frame(a, f);
+        CHECK(!hears(c, cases[i].tags[0]));
+        tagged_arp(f, mine, cases[i].tags, cases[i].n, mine);
+        send_frame(a, f);
+        CHECK_INT(hears(c, cases[i].tags[0]), cases[i].own);
+    }
+    fd_drop(&a);
+    fd_drop(&c);
+    net_backend_free(&b);
+}
