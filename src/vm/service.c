@@ -13,6 +13,7 @@
 #define DEVICES_MAX 48 /* disks and NICs together: their descriptors travel in one message and one exec */
 #define NVRAM_MAX (1024 * 1024)
 #define AGENT_OFF_US (15 * 1000000ULL)
+#define PRESS_AGAIN_US (2 * 1000000ULL)
 
 /* ---- start, attach ---- */
 
@@ -183,12 +184,15 @@ static struct err *on_unpause(struct ipc_call *c, struct vm_unpause_req *req UNU
 /*
  * Asks the guest to go off and waits until it is off or gone. Its agent is asked
  * first, since that one cannot be set to ignore it; but an agent may agree and
- * do nothing, so after a while the button is pressed as well.
+ * do nothing, so after a while the button is pressed as well. A press is lost
+ * where the guest does not listen yet, a moment after its start, so it is pressed
+ * again, each time after twice as long; a guest on its way down does not mind.
  */
 static struct err *wait_off(struct vm_service *s, uint64_t timeout_ms)
 {
     uint64_t deadline = clock_now(s->loop) + timeout_ms * 1000;
     uint64_t press_at = vm_survey_power_off(s) ? clock_now(s->loop) + AGENT_OFF_US : 0;
+    uint64_t again_us = PRESS_AGAIN_US;
     enum hyper_power power = HYPER_RUNNING;
 
     if (timeout_ms > UINT32_MAX)
@@ -196,7 +200,8 @@ static struct err *wait_off(struct vm_service *s, uint64_t timeout_ms)
     for (;;) {
         if (press_at <= clock_now(s->loop) || s->survey.power_off_failed) {
             s->survey.power_off_failed = false;
-            press_at = FOREVER;
+            press_at = clock_now(s->loop) + again_us;
+            again_us *= 2;
             TRY(s->ops->request_shutdown(s->guest));
         }
         TRY(vm_ask(s, &power));

@@ -186,6 +186,15 @@ TEST_FIBER(deaf_guest_times_out_after_the_seconds_given)
     done();
 }
 
+TEST_FIBER(press_that_a_booting_guest_missed_is_made_again)
+{
+    setup(loop, "press");
+    start();
+    CHECK_OK(vm_shutdown(rig.host, rig.arena, &(struct vm_shutdown_req){ 20000 }));
+    CHECK_STR(power(), "Halted");
+    done();
+}
+
 static void wait_in_vain(void *arg)
 {
     *(bool *)arg = true;

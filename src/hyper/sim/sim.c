@@ -26,7 +26,8 @@
 #define STATE_FILE "sim"
 #define NVRAM_FILE "nvram"
 
-enum { DEAF_TO_BUTTON = 1, HOLDS_DEVICES = 2, FAILS_TO_SAVE = 4, AGENT_SHIFT = 3 }; /* above: enum sim_agent_kind */
+/* Above AGENT_SHIFT: enum sim_agent_kind. */
+enum { DEAF_TO_BUTTON = 1, HOLDS_DEVICES = 2, FAILS_TO_SAVE = 4, MISSES_A_PRESS = 8, AGENT_SHIFT = 4 };
 
 struct sim {
     struct hyper_guest base;
@@ -220,6 +221,7 @@ static bool apply_wishes(struct sim *s, const struct vm_plan *plan)
         str_cut(rest, ',', &word, &rest);
         fail_start |= str_eq_c(word, "start");
         s->flags |= str_eq_c(word, "shutdown") ? DEAF_TO_BUTTON : 0;
+        s->flags |= str_eq_c(word, "press") ? MISSES_A_PRESS : 0;
         s->flags |= str_eq_c(word, "unplug") ? HOLDS_DEVICES : 0;
         s->flags |= str_eq_c(word, "save") ? FAILS_TO_SAVE : 0;
         if (str_starts(word, STR("agent-"))) {
@@ -369,7 +371,9 @@ static struct err *sim_request_shutdown(struct hyper_guest *g)
 {
     struct sim *s = sim_of(g);
 
-    if (!(s->flags & DEAF_TO_BUTTON))
+    if (s->flags & MISSES_A_PRESS)
+        s->flags &= ~(unsigned)MISSES_A_PRESS;
+    else if (!(s->flags & DEAF_TO_BUTTON))
         plan_act(s, SIM_OFF, SHUTDOWN_US);
     return NULL;
 }

@@ -12,6 +12,7 @@
  * shall go wrong is said in VM.platform, key "sim-fail", comma-separated:
  *     start             starting fails
  *     shutdown          the guest ignores the power button
+ *     press             it misses the first press
  *     unplug            the guest holds on to its devices
  *     save              suspending fails at its end
  *     agent-none        no agent in the guest; likewise agent-stalls,
