@@ -51,6 +51,7 @@ start32:
     subl %edi, %ecx
     xorl %eax, %eax
     rep stosb
+    pushl $0
     pushl $1
     pushl how
     call guest_main

@@ -1,4 +1,4 @@
-/* What both ways to start share: the timer's interrupt. */
+/* What both ways to start share: the interrupts, of the timer and of ACPI (behind the second controller). */
     .code32
     .text
     .globl timer_entry
@@ -6,6 +6,15 @@ timer_entry:
     pushl %eax
     incl ticks
     movb $0x20, %al
+    outb %al, $0x20
+    popl %eax
+    iret
+
+    .globl acpi_entry
+acpi_entry:
+    pushl %eax
+    movb $0x20, %al
+    outb %al, $0xa0
     outb %al, $0x20
     popl %eax
     iret

@@ -10,8 +10,10 @@
  *     anything else is echoed
  *
  * 32-bit protected mode, no paging, one interrupt: the timer, 50 times a
- * second, so it idles in hlt. Started as a PVH kernel (pvh.S) or by a BIOS from
- * disk or CD (boot.S).
+ * second, so it idles in hlt. With "quiet" on its command line it is ACPI's
+ * instead: nothing wakes it but the power button, so a thousand of them take no
+ * CPU; it does not look at the serial line then. Started as a PVH kernel
+ * (pvh.S) or by a BIOS from disk or CD (boot.S).
  */
 #include "tpm.h"
 
@@ -39,7 +41,7 @@ static u16 in16(u16 port) { u16 v; __asm__ volatile("inw %1, %0" : "=a"(v) : "Nd
 static u32 in32(u16 port) { u32 v; __asm__ volatile("inl %1, %0" : "=a"(v) : "Nd"(port)); return v; }
 /* clang-format on */
 
-extern u8 timer_entry[]; /* in entry.S */
+extern u8 timer_entry[], acpi_entry[]; /* in entry.S */
 extern volatile u32 ticks;
 
 static u16 *screen; /* NULL when there is no text mode */
@@ -87,26 +89,32 @@ static void pci_write(u32 devfn, u32 reg, u32 v)
 
 static struct {
     u32 lo, hi;
-} idt[33];
+} idt[42];
 
-static void interrupts_start(void)
+static void gate(u32 vector, const u8 *entry)
+{
+    u16 cs;
+
+    __asm__ volatile("movw %%cs, %0" : "=r"(cs));
+    idt[vector].lo = (u32)cs << 16 | ((u32)entry & 0xffff);
+    idt[vector].hi = ((u32)entry & 0xffff0000) | 0x8e00;
+}
+
+static void interrupts_start(int quiet)
 {
     struct {
         u16 limit;
         u32 base;
     } __attribute__((packed)) idtr = { sizeof(idt) - 1, (u32)idt };
-    u32 entry = (u32)timer_entry;
-    u16 cs;
 
-    __asm__ volatile("movw %%cs, %0" : "=r"(cs));
-    idt[32].lo = (u32)cs << 16 | (entry & 0xffff);
-    idt[32].hi = (entry & 0xffff0000) | 0x8e00;
+    gate(32, timer_entry);
+    gate(41, acpi_entry);
     __asm__ volatile("lidt %0" : : "m"(idtr));
 
     /* Local APIC on, its LINT0 from the old controllers: qboot leaves that closed. */
     *(volatile u32 *)0xfee000f0 = 0x1ff;
     *(volatile u32 *)0xfee00350 = 0x700;
-    out8(0x20, 0x11); /* interrupt controllers: vectors 32 and 40, only the timer open */
+    out8(0x20, 0x11); /* interrupt controllers: vectors 32 and 40 */
     out8(0xa0, 0x11);
     out8(0x21, 32);
     out8(0xa1, 40);
@@ -114,11 +122,13 @@ static void interrupts_start(void)
     out8(0xa1, 2);
     out8(0x21, 1);
     out8(0xa1, 1);
-    out8(0x21, 0xfe);
-    out8(0xa1, 0xff);
-    out8(0x43, 0x34);
-    out8(0x40, (1193182 / TIMER_HZ) & 0xff);
-    out8(0x40, (1193182 / TIMER_HZ) >> 8);
+    out8(0x21, quiet ? 0xfb : 0xfe); /* only the way to the second one, or only the timer */
+    out8(0xa1, quiet ? 0xfd : 0xff);
+    out8(0x43, quiet ? 0x30 : 0x34); /* one shot that is never loaded, or periodic */
+    if (!quiet) {
+        out8(0x40, (1193182 / TIMER_HZ) & 0xff);
+        out8(0x40, (1193182 / TIMER_HZ) >> 8);
+    }
     __asm__ volatile("sti");
 }
 
@@ -148,8 +158,15 @@ static void unplug_devices(void)
     }
 }
 
-void guest_main(const char *how, int has_screen);
-void guest_main(const char *how, int has_screen)
+static int same(const char *a, const char *b)
+{
+    while (*a && *a == *b)
+        a++, b++;
+    return *a == *b;
+}
+
+void guest_main(const char *how, int has_screen, const char *cmdline);
+void guest_main(const char *how, int has_screen, const char *cmdline)
 {
     int deaf = 0;
     u32 count = 0;
@@ -160,7 +177,7 @@ void guest_main(const char *how, int has_screen)
             screen[i] = 0x1f20;
     }
     acpi_start();
-    interrupts_start();
+    interrupts_start(cmdline && same(cmdline, "quiet"));
     say("runnymede guest up (");
     say(how);
     say(")\r\n");

@@ -16,6 +16,8 @@ pvh_start:
     movw %ax, %es
     movw %ax, %ss
     movl $stack_top, %esp
+    movl 24(%ebx), %eax         /* cmdline_paddr of struct hvm_start_info (Xen, public/arch-x86/hvm/start_info.h) */
+    pushl %eax
     pushl $0
     pushl $how
     call guest_main
