@@ -71,7 +71,7 @@ void buf_commit(struct buf *b, size_t len)
         b->p[b->len] = 0;
 }
 
-void buf_add(struct buf *b, const void *p, size_t len)
+void buf_grow_add(struct buf *b, const void *p, size_t len)
 {
     char *to = buf_reserve(b, len);
 
@@ -79,21 +79,6 @@ void buf_add(struct buf *b, const void *p, size_t len)
         return;
     memcpy(to, p, len);
     buf_commit(b, len);
-}
-
-void buf_add_str(struct buf *b, struct str s)
-{
-    buf_add(b, s.p, s.len);
-}
-
-void buf_add_c(struct buf *b, const char *cstr)
-{
-    buf_add_str(b, str_of(cstr));
-}
-
-void buf_add_char(struct buf *b, char c)
-{
-    buf_add(b, &c, 1);
 }
 
 void buf_printf(struct buf *b, const char *fmt, ...)

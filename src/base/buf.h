@@ -3,6 +3,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 #include "base/str.h"
 
 /*
@@ -24,10 +25,35 @@ void buf_done(struct buf *b);                    /* the AUTO of a buf */
 void buf_clear(struct buf *b);                   /* keeps the memory */
 char *buf_steal(struct buf *b, size_t *ret_len); /* caller frees; NULL when overflowed */
 
-void buf_add(struct buf *b, const void *p, size_t len);
-void buf_add_str(struct buf *b, struct str s);
-void buf_add_c(struct buf *b, const char *cstr);
-void buf_add_char(struct buf *b, char c);
+void buf_grow_add(struct buf *b, const void *p, size_t len); /* buf_add() where there is no room yet */
+
+/* Here, and not in buf.c, because replies are made of millions of short pieces. */
+static inline void buf_add(struct buf *b, const void *p, size_t len)
+{
+    if (b->overflow || len >= b->size - b->len) {
+        buf_grow_add(b, p, len);
+        return;
+    }
+    memcpy(b->p + b->len, p, len);
+    b->len += len;
+    b->p[b->len] = 0;
+}
+
+static inline void buf_add_str(struct buf *b, struct str s)
+{
+    buf_add(b, s.p, s.len);
+}
+
+static inline void buf_add_c(struct buf *b, const char *cstr)
+{
+    buf_add(b, cstr, cstr ? strlen(cstr) : 0);
+}
+
+static inline void buf_add_char(struct buf *b, char c)
+{
+    buf_add(b, &c, 1);
+}
+
 void buf_printf(struct buf *b, const char *fmt, ...) PRINTF(2, 3);
 /* Room for len more at the end, NULL (and overflowed) if over the maximum. */
 char *buf_reserve(struct buf *b, size_t len);

@@ -85,6 +85,14 @@ struct err *fd_dup(int fd, int *ret_fd)
     return NULL;
 }
 
+struct err *fd_memfd_seal(int fd)
+{
+    if (lseek(fd, 0, SEEK_SET) < 0 ||
+        fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) < 0)
+        return err_errno(errno, "seal a memfd");
+    return NULL;
+}
+
 struct err *fd_memfd(const char *name, const void *p, size_t len, int *ret_fd)
 {
     AUTO(fd_drop) int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
@@ -92,9 +100,7 @@ struct err *fd_memfd(const char *name, const void *p, size_t len, int *ret_fd)
     if (fd < 0)
         return err_errno(errno, "memfd %s", name);
     TRY(fd_write_all(fd, p, len));
-    if (lseek(fd, 0, SEEK_SET) < 0 ||
-        fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) < 0)
-        return err_errno(errno, "seal memfd %s", name);
+    TRY(fd_memfd_seal(fd));
     *ret_fd = fd_take(&fd);
     return NULL;
 }

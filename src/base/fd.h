@@ -19,6 +19,8 @@ struct err *fd_read_all(int fd, struct buf *b) MUST_CHECK;              /* to en
 struct err *fd_write_all(int fd, const void *p, size_t len) MUST_CHECK; /* blocking descriptor */
 struct err *fd_dup(int fd, int *ret_fd) MUST_CHECK;                     /* close-on-exec */
 struct err *fd_memfd(const char *name, const void *p, size_t len, int *ret_fd) MUST_CHECK; /* sealed against change */
+struct err *fd_memfd_seal(
+    int fd) MUST_CHECK; /* of a memfd made with MFD_ALLOW_SEALING: to be read from its begin, never changed */
 
 /* Whole files relative to dir_fd (AT_FDCWD is fine). */
 struct err *file_read(int dir_fd, const char *path, struct buf *b) MUST_CHECK;

@@ -67,7 +67,7 @@ struct call {
     const char *client; /* address of the client */
     enum envelope envelope;
     /* Set by a handler that wrote its result into `raw` by itself, in the call's envelope. */
-    struct buf *raw;
+    struct buf *raw; /* the text of a core/reply.h; NULL where nobody waits for one */
     bool raw_used;
 };
 

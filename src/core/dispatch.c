@@ -14,12 +14,11 @@
 #include "core/http.h"
 #include "core/implicit.h"
 #include "core/rbac.h"
+#include "core/reply.h"
 #include "core/session.h"
 #include "core/task.h"
 #include "gen/ipc_core.h"
 
-#define INLINE_MAX (256 * 1024) /* larger bodies go to the gate as a memfd */
-#define REPLY_MAX (1024UL * 1024 * 1024)
 #define RUNNING_MAX 4096 /* calls at once in this process; TOO_MANY_PENDING_TASKS beyond */
 #define START_WAIT_US (60UL * 1000 * 1000)
 
@@ -162,7 +161,8 @@ static struct err *run_sync(struct call *c, const struct core_call_req *req, str
     return e;
 }
 
-static struct err *answer(struct call *c, const struct core_call_req *req, struct core_call_rep *rep)
+static struct err *answer(
+    struct call *c, const struct core_call_req *req, struct reply *reply, struct core_call_rep *rep)
 {
     struct value ret = value_str("");
     struct str id = str_of(req->id);
@@ -191,10 +191,10 @@ static struct err *answer(struct call *c, const struct core_call_req *req, struc
     }
     if (!e) /* nothing is told that could be forgotten */
         e = store_wait_durable(c->core->store, store_gen(c->core->store));
-    if (!e && b->overflow)
-        e = err_internal("the answer is larger than %lu bytes", REPLY_MAX);
+    if (!e)
+        e = reply_check(reply);
     if (e) {
-        buf_clear(b);
+        reply_clear(reply);
         wire_error(b, c->envelope, id, e);
         if (err_is(e, "INTERNAL_ERROR"))
             log_warn("call failed", F("call", c->msg->name), F("error", err_text(e)));
@@ -203,25 +203,22 @@ static struct err *answer(struct call *c, const struct core_call_req *req, struc
         wire_end(b, c->envelope, false, id);
     }
     agent_answered(c->core, c->msg, clock_now(c->core->loop) - began);
-    if (b->len <= INLINE_MAX) {
-        rep->body = (struct str){ arena_dup(c->arena, b->p, b->len), b->len };
-        return NULL;
-    }
-    return fd_memfd("reply", b->p, b->len, &rep->body_fd);
+    return reply_end(reply, c->arena, &rep->body, &rep->body_fd);
 }
 
 static struct err *on_call(struct ipc_call *ic, struct core_call_req *req, struct core_call_rep *rep)
 {
     struct core *core = ic->ctx;
-    struct buf out;
+    AUTO(reply_done) struct reply reply;
     struct call c = { .core = core,
         .arena = ic->arena,
         .task = "",
         .client = req->client,
         .envelope = (enum envelope)req->envelope,
-        .raw = &out,
+        .raw = &reply.text,
         .who = { .session = "", .user = "", .sid = "", .originator = "", .role = ROLE_READ_ONLY } };
 
+    reply_init(&reply);
     if (req->msg >= model_n_msgs() || req->envelope > ENVELOPE_JSONRPC2 || req->args.kind != V_SET)
         return err_internal("the gate sent a call that does not exist");
     c.msg = model_msg(req->msg);
@@ -229,10 +226,7 @@ static struct err *on_call(struct ipc_call *ic, struct core_call_req *req, struc
         return err_internal("the gate sent %u parameters of %s", req->args.n, c.msg->name);
     if (!core->ready && !waitq_wait(&core->started, clock_now(core->loop) + START_WAIT_US))
         return err_host_still_booting();
-    buf_init(&out, REPLY_MAX);
-    struct err *e = answer(&c, req, rep);
-    buf_done(&out);
-    return e;
+    return answer(&c, req, &reply, rep);
 }
 
 static struct err *on_http(struct ipc_call *ic, struct core_http_req *req, struct core_http_rep *rep)

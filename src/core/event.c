@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "core/event.h"
 #include "core/implicit.h"
+#include "core/reply.h"
 #include "core/task.h"
 
 #define TIMEOUT_MAX_S 86400.0
@@ -115,6 +116,7 @@ static void write_one(void *arg, const struct change_info *e)
     wire_set_item(f->c->raw, f->c->envelope, f->n++ == 0);
     write_event(f->c, e, id, "0.0");
     wire_set_item_end(f->c->raw, f->c->envelope);
+    reply_spill(f->c->raw);
 }
 
 static void write_counts(struct call *c)

@@ -2,6 +2,7 @@
 #include <string.h>
 #include "base/mem.h"
 #include "core/ops.h"
+#include "core/reply.h"
 #include "model/query.h"
 
 #define CLASSES_MAX 256
@@ -85,6 +86,7 @@ static struct err *write_all(struct call *c, const char *expr, bool records)
             wire_map_key(c->raw, c->envelope, first, ref.s);
             record_write(c, c->raw, r);
             wire_map_value_end(c->raw, c->envelope);
+            reply_spill(c->raw);
         } else {
             wire_set_item(c->raw, c->envelope, first);
             wire_value(c->raw, c->envelope, c->msg->result->elem, &ref);

@@ -3,6 +3,7 @@
 #include <string.h>
 #include "core/implicit.h"
 #include "core/message.h"
+#include "core/reply.h"
 #include "model/query.h"
 
 #define KEEP_MAX 10000
@@ -143,6 +144,7 @@ static struct err *list(struct call *c, const struct filter *f, bool records)
             wire_map_key(c->raw, c->envelope, first, ref.s);
             record_write(c, c->raw, r);
             wire_map_value_end(c->raw, c->envelope);
+            reply_spill(c->raw);
         } else {
             wire_set_item(c->raw, c->envelope, first);
             wire_value(c->raw, c->envelope, &ref_type, &ref);

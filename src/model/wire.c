@@ -67,6 +67,15 @@ static const char *replacement(enum envelope e, const unsigned char *p, size_t l
     return "\xef\xbf\xbd";
 }
 
+/* Characters that stand for themselves in both kinds of envelope: nearly all there are. */
+static const bool plain[256] = { [' '] = true,
+    ['!'] = true,
+    ['#' ... '%'] = true,
+    ['\'' ... ';'] = true,
+    ['='] = true,
+    ['?' ... '['] = true,
+    [']' ... '~'] = true };
+
 /* Escaped text. Guests and tools hand us bytes that are no UTF-8: those become U+FFFD, the reply stays readable. */
 static void add_text(struct buf *b, enum envelope e, const char *s, size_t len)
 {
@@ -75,8 +84,12 @@ static void add_text(struct buf *b, enum envelope e, const char *s, size_t len)
 
     for (size_t i = 0; i < len; i += n) {
         char scratch[8];
-        const char *put = replacement(e, p + i, len - i, &n, scratch);
+        const char *put;
 
+        n = 1;
+        if (plain[p[i]])
+            continue;
+        put = replacement(e, p + i, len - i, &n, scratch);
         if (!put)
             continue;
         buf_add(b, p + start, i - start);
@@ -88,9 +101,15 @@ static void add_text(struct buf *b, enum envelope e, const char *s, size_t len)
 
 static void add_string(struct buf *b, enum envelope e, const char *s, size_t len)
 {
-    buf_add_c(b, is_xml(e) ? "<value>" : "\"");
+    if (is_xml(e))
+        buf_add_c(b, "<value>");
+    else
+        buf_add_char(b, '"');
     add_text(b, e, s, len);
-    buf_add_c(b, is_xml(e) ? "</value>" : "\"");
+    if (is_xml(e))
+        buf_add_c(b, "</value>");
+    else
+        buf_add_char(b, '"');
 }
 
 static void add_json_float(struct buf *b, double f)
@@ -148,9 +167,15 @@ void wire_map_begin(struct buf *b, enum envelope e)
 
 void wire_map_key(struct buf *b, enum envelope e, bool first, const char *key)
 {
-    buf_add_c(b, is_xml(e) ? "<member><name>" : first ? "\"" : ",\"");
+    if (is_xml(e))
+        buf_add_c(b, "<member><name>");
+    else
+        buf_add(b, ",\"" + first, 2 - first);
     add_text(b, e, key, strlen(key));
-    buf_add_c(b, is_xml(e) ? "</name>" : "\":");
+    if (is_xml(e))
+        buf_add_c(b, "</name>");
+    else
+        buf_add(b, "\":", 2);
 }
 
 void wire_map_value_end(struct buf *b, enum envelope e)
