@@ -81,6 +81,19 @@ void buf_grow_add(struct buf *b, const void *p, size_t len)
     buf_commit(b, len);
 }
 
+void buf_add_i64(struct buf *b, int64_t i)
+{
+    uint64_t left = i < 0 ? -(uint64_t)i : (uint64_t)i;
+    char text[21], *p = text + sizeof(text);
+
+    do
+        *--p = (char)('0' + left % 10);
+    while (left /= 10);
+    if (i < 0)
+        *--p = '-';
+    buf_add(b, p, (size_t)(text + sizeof(text) - p));
+}
+
 void buf_printf(struct buf *b, const char *fmt, ...)
 {
     size_t room = b->size ? b->size - b->len : 0;

@@ -54,6 +54,7 @@ static inline void buf_add_char(struct buf *b, char c)
     buf_add(b, &c, 1);
 }
 
+void buf_add_i64(struct buf *b, int64_t i); /* decimal */
 void buf_printf(struct buf *b, const char *fmt, ...) PRINTF(2, 3);
 /* Room for len more at the end, NULL (and overflowed) if over the maximum. */
 char *buf_reserve(struct buf *b, size_t len);

@@ -1,4 +1,5 @@
 #include "base/buf.h"
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include "base/mem.h"
@@ -67,6 +68,21 @@ TEST(reserved_room_is_filled_in_place)
     CHECK_INT(b.len, 0);
     buf_add_c(&b, "again");
     CHECK_STR(b.p, "again");
+}
+
+TEST(integers_are_written_as_printf_would)
+{
+    static const int64_t all[] = { 0, 7, -1, 10, -10, 1234567890123, INT64_MAX, INT64_MIN };
+    AUTO(buf_done) struct buf b;
+    char expected[32];
+
+    buf_init(&b, 64);
+    for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+        buf_clear(&b);
+        buf_add_i64(&b, all[i]);
+        snprintf(expected, sizeof(expected), "%" PRId64, all[i]);
+        CHECK_STR(b.p, expected);
+    }
 }
 
 TEST(number_at_the_end_of_the_room_is_whole)

@@ -327,7 +327,11 @@ static void add_by_kind(struct buf *b, enum envelope e, const struct type *t, co
                        : "false");
         break;
     case V_INT:
-        buf_printf(b, is_xml(e) ? "<value>%" PRId64 "</value>" : "%" PRId64, v->i);
+        if (is_xml(e))
+            buf_add_c(b, "<value>");
+        buf_add_i64(b, v->i);
+        if (is_xml(e))
+            buf_add_c(b, "</value>");
         break;
     case V_FLOAT:
         add_float(b, e, v->f);
