@@ -42,15 +42,16 @@ struct core {
     bool rebooted;  /* the machine, since the database was last used */
     char *host_ref; /* this host's objects; owned */
     char *pool_ref;
-    struct agent *agent;       /* core/agent.h */
-    struct audit *audit;       /* core/audit.h */
-    struct map *principals;    /* session ref -> struct session_entry */
-    struct map *tasks;         /* task ref -> struct task_run: tasks this process runs */
-    struct map *streams;       /* stream id -> struct stream */
-    struct map *reports;       /* stream id -> ref of its task (owned) */
-    struct map *consoles;      /* stream id -> VM uuid (owned): open ones */
-    struct map *registrations; /* session ref -> struct registration (old event interface) */
-    struct map *missed;        /* VM uuid -> power state (owned) it told of while an operation of ours was under way */
+    struct agent *agent;           /* core/agent.h */
+    struct audit *audit;           /* core/audit.h */
+    struct map *principals;        /* session ref -> struct session_entry */
+    struct map *tasks;             /* task ref -> struct task_run: tasks this process runs */
+    struct map *streams;           /* stream id -> struct stream */
+    struct map *reports;           /* stream id -> ref of its task (owned) */
+    struct map *consoles;          /* stream id -> VM uuid (owned): open ones */
+    struct map *registrations;     /* session ref -> struct registration (old event interface) */
+    struct event_text *event_text; /* core/event.c; NULL before the first event */
+    struct map *missed; /* VM uuid -> power state (owned) it told of while an operation of ours was under way */
     uint64_t next_stream;
     int64_t memory_promised; /* bytes, to guests that are being started */
     uint64_t next_domid;

@@ -71,6 +71,45 @@ static void member(struct call *c, bool first, const char *name, const char *tex
     wire_map_value_end(c->raw, c->envelope);
 }
 
+/*
+ * A hundred clients that watch hear of the same change at once: its object is
+ * written once, and copied for the others.
+ */
+struct event_text {
+    char *ref; /* owned */
+    uint64_t modified;
+    enum envelope envelope;
+    struct buf text;
+};
+
+static void write_snapshot(struct call *c, const struct row *r)
+{
+    struct event_text *kept = c->core->event_text;
+
+    if (!kept) {
+        kept = c->core->event_text = mem_new(struct event_text);
+        buf_init(&kept->text, SIZE_MAX);
+    }
+    if (kept->modified != row_modified(r) || kept->envelope != c->envelope || !cstr_eq(kept->ref, row_ref(r))) {
+        free(kept->ref);
+        kept->ref = mem_strdup(row_ref(r));
+        kept->modified = row_modified(r);
+        kept->envelope = c->envelope;
+        buf_clear(&kept->text);
+        record_write(c, &kept->text, r);
+    }
+    buf_add_str(c->raw, buf_str(&kept->text));
+}
+
+static void event_text_free(struct event_text *kept)
+{
+    if (!kept)
+        return;
+    free(kept->ref);
+    buf_done(&kept->text);
+    free(kept);
+}
+
 /* One event struct. With `old`, id and timestamp as event.next has them. */
 static void write_event(struct call *c, const struct change_info *e, const char *id, const char *timestamp)
 {
@@ -84,7 +123,7 @@ static void write_event(struct call *c, const struct change_info *e, const char 
     member(c, false, "ref", e->ref);
     if (e->row) {
         wire_map_key(c->raw, c->envelope, false, "snapshot");
-        record_write(c, c->raw, e->row);
+        write_snapshot(c, e->row);
         wire_map_value_end(c->raw, c->envelope);
     }
     wire_map_end(c->raw, c->envelope);
@@ -356,6 +395,7 @@ void event_done(struct core *c)
         free(r);
     }
     map_free(c->registrations);
+    event_text_free(c->event_text);
 }
 
 void event_register(struct api_handlers *h)

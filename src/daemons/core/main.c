@@ -253,6 +253,7 @@ int main(int argc, char **argv)
     d.config.trust_dir = mem_printf("%s/core/trust", d.state);
     if (!d.config.iso_dir)
         d.config.iso_dir = mem_printf("%s/iso", d.state);
+    daemon_keep_memory();
     e = daemon_start("core", &d.loop);
     if (e)
         return daemon_fail("runnymede-core", e);

@@ -414,6 +414,7 @@ int main(int argc, char **argv)
         fputs(usage, stderr);
         return 2;
     }
+    daemon_keep_memory();
     e = daemon_start("gate", &l);
     if (!e)
         e = run(l, &o);

@@ -1,6 +1,7 @@
 #include "daemons/lib/daemon.h"
 #include <errno.h>
 #include <limits.h>
+#include <malloc.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
@@ -12,6 +13,8 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
+
+#define KEPT_MEMORY (8 << 20) /* bytes */
 
 static void on_stop(void *arg)
 {
@@ -41,6 +44,12 @@ struct err *daemon_start(const char *program, struct loop **ret_loop)
     TRY(loop_signal(l, SIGINT, on_stop, l));
     *ret_loop = MOVE(l);
     return NULL;
+}
+
+void daemon_keep_memory(void)
+{
+    mallopt(M_TRIM_THRESHOLD, KEPT_MEMORY);
+    mallopt(M_TOP_PAD, KEPT_MEMORY / 32);
 }
 
 struct err *daemon_find(const char *bin_dir, const char *name, char **ret_path)

@@ -10,6 +10,9 @@
  * stop. */
 struct err *daemon_start(const char *program, struct loop **ret_loop) MUST_CHECK;
 
+/* For processes that serve many calls: a few MiB of freed memory stay, or each burst would fault them in anew. */
+void daemon_keep_memory(void);
+
 /*
  * The path of runnymede-NAME: in bin_dir if that is given, else beside this
  * program, else in the neighbouring folder NAME (the build tree). Caller frees.
