@@ -1,10 +1,10 @@
 /* VM: clone, copy and provision (semantics.md 2 and 20). */
 #include <expat.h>
-#include <openssl/rand.h>
 #include <string.h>
 #include "base/mem.h"
 #include "base/uuid.h"
 #include "base/vec.h"
+#include "core/generation.h"
 #include "core/message.h"
 #include "core/task.h"
 #include "core/vdi.h"
@@ -71,14 +71,6 @@ static struct value new_other_config(struct call *c, const struct row *vm)
 }
 
 /* A guest that was copied must notice: a number that no other guest had. */
-static const char *new_generation(struct call *c)
-{
-    int64_t n[2] = { 0 };
-
-    RAND_bytes((unsigned char *)n, sizeof(n));
-    return arena_printf(c->arena, "%lld:%lld", (long long)n[0], (long long)n[1]);
-}
-
 static const char *create_record(
     struct call *c, struct tx *t, const struct row *vm, const char *name, struct value other_config)
 {
@@ -94,7 +86,7 @@ static const char *create_record(
     fields[n++] = (struct tx_field){ F_VM_name_label, value_str(name) };
     fields[n++] = (struct tx_field){ F_VM_other_config, other_config };
     fields[n++] = (struct tx_field){ F_VM_power_state, value_str("Halted") };
-    const char *generation = *row_str(vm, F_VM_generation_id) ? new_generation(c) : "";
+    const char *generation = *row_str(vm, F_VM_generation_id) ? generation_fresh(c->arena) : "";
     fields[n++] = (struct tx_field){ F_VM_generation_id, value_str(generation) };
     fields[n++] = (struct tx_field){ F_VM_domid, value_int(-1) };
     fields[n++] = (struct tx_field){ F_VM_metrics,

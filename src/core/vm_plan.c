@@ -2,6 +2,7 @@
 #include <openssl/evp.h>
 #include <string.h>
 #include "base/mem.h"
+#include "core/generation.h"
 #include "core/network.h"
 #include "core/nvram.h"
 #include "core/vdi.h"
@@ -170,6 +171,7 @@ struct err *vm_plan_make(struct call *c, const struct row *vm, bool paused, stru
         .platform = value_copy(c->arena, row_get(vm, F_VM_platform)),
         .guest_data = guest_data(c->arena, row_get(vm, F_VM_xenstore_data)),
         .bios_strings = value_copy(c->arena, row_get(vm, F_VM_bios_strings)),
+        .generation_id = generation_guid(c->arena, row_str(vm, F_VM_generation_id)),
         .on_shutdown = action(vm, F_VM_actions_after_shutdown),
         .on_reboot = action(vm, F_VM_actions_after_reboot),
         .on_crash = strcmp(row_str(vm, F_VM_actions_after_crash), "preserve") == 0

@@ -2,6 +2,7 @@
 #include <string.h>
 #include "base/log.h"
 #include "base/mem.h"
+#include "core/generation.h"
 #include "core/guest.h"
 #include "core/host.h"
 #include "core/implicit.h"
@@ -199,6 +200,11 @@ static struct err *start_on_host(struct call *c, const char *vm_ref, const char 
     TRY(vm_plan_make(c, vm, paused, &plan));
     promise_memory(c->core, vm, &promise);
     struct tx *t = tx_begin(c->core->store);
+    if (cstr_eq(row_str(vm, F_VM_generation_id), "0:0")) {
+        const char *fresh = generation_fresh(c->arena);
+        tx_set(t, vm_ref, F_VM_generation_id, value_str(fresh));
+        plan.generation_id = generation_guid(c->arena, fresh);
+    }
     tx_set(t, vm_ref, F_VM_scheduled_to_be_resident_on, value_str(host_ref));
     guest_report_drop(c->core, t, vm_ref);
     TRY(tx_apply(t, NULL));

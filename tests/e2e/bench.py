@@ -246,6 +246,10 @@ class Bench:
             self.vif(vm)
         return vm
 
+    def adopt(self, vm):
+        """A VM that the case made by itself goes at its end, too."""
+        self._vms.append(vm)
+
     def running_vm(self, *args, **kw):
         vm = self.vm(*args, **kw)
         self.x.VM.start(vm, False, False)

@@ -242,9 +242,9 @@ static void add_fixtures(struct builder *b)
     }
     add(b, "-object", "rng-random,id=rng,filename=/dev/urandom");
     add(b, "-device", "virtio-rng-pci,rng=rng,bus=pcie.0,addr=3,romfile=");
-    if (!cstr_eq(b->plan->firmware, "direct")) /* qboot stops at the table that tells the guest where the id lies */
-        addf(b, "-device", "vmgenid,guid=%s",
-            cstr_empty(b->plan->generation_id) ? "auto" : escaped(b->a, b->plan->generation_id));
+    /* qboot stops at the table that tells the guest where the id lies */
+    if (!cstr_empty(b->plan->generation_id) && !cstr_eq(b->plan->firmware, "direct"))
+        addf(b, "-device", "vmgenid,guid=%s", escaped(b->a, b->plan->generation_id));
     add(b, "-device", "pvpanic");
     if (qemu_has_fd(b->setup->tpm_fd)) {
         addf(b, "-chardev", "socket,id=tpm,fd=%d", inherit(b, b->setup->tpm_fd));

@@ -24,6 +24,7 @@ static struct vm_plan small_plan(void)
         .firmware = "direct",
         .kernel = any_fd,
         .boot_order = "",
+        .generation_id = "04030201-0605-0807-1112-131415161718",
         .cmdline = "console=ttyS0 a,b",
         .platform = value_map(NULL, 0),
         .bios_strings = value_map(NULL, 0),

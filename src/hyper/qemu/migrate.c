@@ -80,6 +80,7 @@ static struct err *generation_of(struct qemu *q, struct arena *a, const char **r
 
     if (qmp_refused(e)) {
         err_ignore(e, "this guest has none");
+        *ret_id = "";
         return NULL;
     }
     TRY(e);

@@ -180,7 +180,7 @@ def a_vm_can_be_created_from_a_record(t):
     keep = {k: v for k, v in record.items()}
     keep.update(name_label="from a record", is_a_template=False, other_config={}, affinity=NULL)
     vm = x.VM.create(keep)
-    t._vms.append(vm)
+    t.adopt(vm)
     r = x.VM.get_record(vm)
     t.equal((r["name_label"], r["power_state"], r["memory_static_max"]), ("from a record", "Halted", record["memory_static_max"]))
     t.check(r["other_config"].get("mac_seed"), "a MAC seed was added")

@@ -13,7 +13,7 @@ def the_whole_tour_with_the_event_stream_watching(t):
     x = t.x
     w = Watcher(x, ["vm", "vbd", "vif", "vdi", "task", "console", "vm_metrics"])
     vm = x.VM.clone(t.template(), "tour")
-    t._vms.append(vm)
+    t.adopt(vm)
     w.until(lambda w: vm in w.cache.get("vm", {}), "the clone")
     t.check(x.VM.get_is_a_template(vm), "a clone of a template is one")
     x.VM.provision(vm)
@@ -143,7 +143,7 @@ def clone_and_copy_make_vms_with_disks_of_their_own(t):
     x, vm = t.x, t.vm(disk=True, nic=True)
     for method, args in (("clone", []), ("copy", [NULL])):
         new = x.call(f"VM.{method}", vm, f"by {method}", *args)
-        t._vms.append(new)
+        t.adopt(new)
         r = x.VM.get_record(new)
         t.equal((r["name_label"], r["power_state"], len(r["VBDs"]), len(r["VIFs"])), (f"by {method}", "Halted", 1, 1))
         old_vdi, new_vdi = x.VBD.get_VDI(x.VM.get_VBDs(vm)[0]), x.VBD.get_VDI(r["VBDs"][0])
@@ -155,7 +155,7 @@ def clone_and_copy_make_vms_with_disks_of_their_own(t):
     t.fails("VM_BAD_POWER_STATE", x.VM.clone, vm, "x")
     t.fails("VM_BAD_POWER_STATE", x.VM.copy, vm, "x", NULL)
     fresh = x.VM.clone(t.template(), "named")
-    t._vms.append(fresh)
+    t.adopt(fresh)
     t.equal(x.VM.get_other_config(fresh).get("base_template_name"), "Other install media")
     t.check("default_template" not in x.VM.get_other_config(fresh), "no default template")
 
@@ -164,7 +164,7 @@ def clone_and_copy_make_vms_with_disks_of_their_own(t):
 def provision_makes_the_disks_that_the_template_names(t):
     x = t.x
     vm = x.VM.clone(x.VM.get_by_uuid("79abf1d8-4b61-4fc3-aafa-58b0ccae48d3"), "provisioned")
-    t._vms.append(vm)
+    t.adopt(vm)
     disks = x.VM.get_other_config(vm)["disks"]
     t.fails(("UUID_INVALID", "INVALID_VALUE"), x.VM.provision, vm)
     x.VM.remove_from_other_config(vm, "disks")
@@ -395,7 +395,7 @@ def a_vm_that_cannot_start_stays_halted_and_says_why(t):
 def bios_guests_boot_from_a_disc_too(t):
     x = t.x
     vm = x.VM.clone(t.template(), "from cd")
-    t._vms.append(vm)
+    t.adopt(vm)
     x.VM.provision(vm)
     x.VM.set_memory_limits(vm, 32 * MIB, 64 * MIB, 64 * MIB, 64 * MIB)
     iso_sr = next(ref for ref, r in x.SR.get_all_records().items() if r["type"] == "iso")

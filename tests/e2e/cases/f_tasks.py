@@ -13,7 +13,7 @@ def an_async_call_gives_a_task_with_result_as_xml(t):
     vm = None
     r = t.eventually(lambda: (lambda r: r if r["status"] != "pending" else None)(x.task.get_record(task)), "the task ends")
     vm = value_of_result(r["result"])
-    t._vms.append(vm)
+    t.adopt(vm)
     t.equal((r["status"], r["name_label"], r["progress"], r["type"]), ("success", "Async.VM.clone", 1.0, "<none/>"))
     t.equal(r["result"], f"<value>{vm}</value>")
     t.equal(x.VM.get_name_label(vm), "by task")
@@ -57,7 +57,7 @@ def running_operations_show_and_can_be_cancelled(t):
     t.effect("task.cancel", r["status"] == "cancelled" or "cancel" in r["current_operations"].values(), r)
     x.task.destroy(done)
     over = x.Async.VM.clone(t.template(), "cancelled too late")
-    t._vms.append(x.wait(over, destroy=False))
+    t.adopt(x.wait(over, destroy=False))
     t.fails("OPERATION_NOT_ALLOWED", x.task.cancel, over)
 
 

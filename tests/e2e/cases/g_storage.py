@@ -122,7 +122,7 @@ def what_a_clone_writes_stays_in_the_clone(t):
     data = os.urandom(8 * MIB)
     put(t, vdi, data)
     new = x.VM.copy(vm, "copy", NULL)
-    t._vms.append(new)
+    t.adopt(new)
     copy = x.VBD.get_VDI(x.VM.get_VBDs(new)[0])
     t.on_end(t._quiet, "VDI.destroy", copy)
     t.equal(get(t, copy)[2], data)

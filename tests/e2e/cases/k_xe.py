@@ -52,7 +52,7 @@ def a_vm_lives_its_life_by_xe(t):
     xe, x = Shell(t), t.x
     vm = xe("vm-install", "template=Other install media", "new-name-label=by xe")
     ref = x.VM.get_by_uuid(vm)
-    t._vms.append(ref)
+    t.adopt(ref)
     t.equal((x.VM.get_name_label(ref), x.VM.get_is_a_template(ref)), ("by xe", False))
     xe("vm-memory-limits-set", "vm=by xe", "static-min=16MiB", "dynamic-min=32MiB", "dynamic-max=32MiB", "static-max=32MiB")
     t.equal(int(x.VM.get_memory_static_min(ref)), 16 * MIB)

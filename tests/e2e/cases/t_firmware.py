@@ -2,11 +2,13 @@
 import base64
 import contextlib
 import os
+import re
 import signal
 import time
 import urllib.parse
+from pathlib import Path
 
-from bench import NULL, CheckFailed, case, open_socket
+from bench import MIB, NULL, CheckFailed, case, open_socket
 
 
 class Line:
@@ -100,7 +102,7 @@ def a_copy_has_the_tpms_memory_unless_that_is_unique(t):
     kept = base64.b64encode(b"simulated TPM, boots: 41\n").decode()
     x.VTPM.set_contents(tpm, kept)
     copy = x.VM.clone(vm, "copy")
-    t._vms.append(copy)
+    t.adopt(copy)
     (other,) = x.VM.get_VTPMs(copy)
     t.check(other != tpm, "a TPM of its own")
     t.equal(x.VTPM.get_contents(other), kept)
@@ -110,7 +112,7 @@ def a_copy_has_the_tpms_memory_unless_that_is_unique(t):
     tpm = x.VTPM.create(vm, True)
     x.VTPM.set_contents(tpm, kept)
     alone = x.VM.clone(vm, "alone")
-    t._vms.append(alone)
+    t.adopt(alone)
     (other,) = x.VM.get_VTPMs(alone)
     t.equal((x.VTPM.get_contents(other), x.VTPM.get_is_unique(other)), ("", True))
 
@@ -120,7 +122,7 @@ def a_template_that_wants_a_tpm_gives_one_to_its_vms(t):
     x = t.x
     (template,) = x.VM.get_by_name_label("Windows 11")
     vm = x.VM.clone(template, "eleven")
-    t._vms.append(vm)
+    t.adopt(vm)
     other = x.VM.get_other_config(vm)
     x.VM.set_other_config(vm, {k: v for k, v in other.items() if k != "disks"})
     t.equal(x.VM.get_VTPMs(vm), [])
@@ -174,3 +176,38 @@ def answers(t):
         return t.client().host.get_all()
     except Exception:  # noqa: BLE001 - whatever a host that is coming back says
         return None
+
+
+def shown_generation(t, vm):
+    """The generation that the guest of a running VM is shown, as QEMU was given it; None on the simulator."""
+    for pid in t.host.guests():
+        argv = Path(f"/proc/{pid}/cmdline").read_text()
+        if t.x.VM.get_uuid(vm) in argv:
+            return re.search(r"vmgenid,guid=([^\0]*)", argv)[1] if "vmgenid" in argv else ""
+    return None
+
+
+@case
+def a_generation_stays_with_its_vm_and_copies_get_their_own(t):
+    """For guests that must not run twice from one state: domain controllers, random numbers."""
+    x = t.x
+    template = next(ref for ref, r in x.VM.get_all_records().items() if r["is_a_template"] and r["generation_id"] == "0:0")
+    vm = x.VM.clone(template, "generation")
+    t.adopt(vm)
+    x.VM.remove_from_other_config(vm, "disks")
+    x.VM.provision(vm)
+    x.VM.set_memory_limits(vm, 32 * MIB, 256 * MIB, 256 * MIB, 256 * MIB)
+    first = x.VM.get_generation_id(vm)
+    x.VM.start(vm, False, False)
+    generation, shown = x.VM.get_generation_id(vm), shown_generation(t, vm)
+    t.check(":" in generation and generation != "0:0" and generation == first or first == "0:0", (first, generation))
+    t.check(not t.qemu or re.fullmatch("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", shown), shown)
+    x.VM.hard_reboot(vm)
+    t.equal((x.VM.get_generation_id(vm), shown_generation(t, vm)), (generation, shown), "after a reboot")
+    x.VM.hard_shutdown(vm)
+    x.VM.start(vm, False, False)
+    t.equal((x.VM.get_generation_id(vm), shown_generation(t, vm)), (generation, shown), "after another start")
+    x.VM.hard_shutdown(vm)
+    copy = x.VM.clone(vm, "its copy")
+    t.adopt(copy)
+    t.check(x.VM.get_generation_id(copy) not in ("", "0:0", generation), "a copy has a generation of its own")

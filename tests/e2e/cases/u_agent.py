@@ -117,7 +117,7 @@ def a_cloud_image_takes_its_name_user_and_address_from_a_seed_disk(t):
     for name, text in files.items():
         subprocess.run(["mcopy", "-i", seed, "-", f"::{name}"], input=text.encode(), check=True)
     vm = x.VM.clone(t.template(), "cloud")
-    t._vms.append(vm)
+    t.adopt(vm)
     x.VM.provision(vm)
     x.VM.set_memory_limits(vm, *[512 * MIB] * 4)
     x.VM.set_HVM_boot_params(vm, {"order": "c"})

@@ -40,7 +40,7 @@ def what_happens_to_a_vm_is_told_as_alerts(t):
     t.fails("VM_BAD_POWER_STATE", x.VM.pause, vm)
     t.equal(len(alerts(t, "VM", uuid)), before, "what failed is no news")
     copy = x.VM.clone(vm, "twin")
-    t._vms.append(copy)
+    t.adopt(copy)
     t.check("VM_CLONED" in [n for n, _ in alerts(t, "VM", uuid)], "of the one that was cloned")
     t.equal(alerts(t, "VM", x.VM.get_uuid(copy)), [], "the new one has no past")
 
