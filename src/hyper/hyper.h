@@ -28,8 +28,9 @@ enum hyper_power {
     HYPER_BUILT, /* built or reset, has not run a step yet */
     HYPER_RUNNING,
     HYPER_PAUSED,
-    HYPER_OFF,     /* it switched itself off; its memory and devices are still there */
-    HYPER_CRASHED, /* it panicked and stands still */
+    HYPER_OFF,          /* it switched itself off; its memory and devices are still there */
+    HYPER_WANTS_REBOOT, /* the same, to be started over: reset() or destroy() follow */
+    HYPER_CRASHED,      /* it panicked and stands still */
 };
 
 struct hyper_state {
@@ -40,7 +41,7 @@ struct hyper_state {
 
 enum hyper_event_kind {
     HYPER_EV_STATE, /* ask query() again: it stopped, ran on, switched off, panicked, or is gone */
-    HYPER_EV_RESET, /* the guest rebooted by itself */
+    HYPER_EV_RESET, /* the guest rebooted by itself, and runs: what a hypervisor may do whose plan wants it so */
     HYPER_EV_UNPLUGGED,
     HYPER_EV_AGENT, /* somebody in the guest opened or closed the agent's port */
     HYPER_EV_TPM,   /* its TPM's memory is not what it was */

@@ -201,11 +201,12 @@ static struct err *start_over(struct vm_service *s)
     return vm_journal_move(s, VM_PHASE_LIVE, "");
 }
 
-static struct err *check_off(struct vm_service *s, const char **ret_what)
+/* It stands still by its own will: policy is what the plan says of that. */
+static struct err *check_off(struct vm_service *s, const char *policy, const char **ret_what)
 {
     bool rebooting = s->journal.phase == VM_PHASE_REBOOTING; /* by our wish, but nobody was there to finish it */
 
-    if (rebooting || cstr_eq(s->plan.on_shutdown, "restart")) {
+    if (rebooting || cstr_eq(policy, "restart")) {
         TRY(start_over(s));
         *ret_what = "reboot";
         return NULL;
@@ -245,7 +246,9 @@ struct err *vm_check(struct vm_service *s, const char **ret_what)
         *ret_what = "gone";
         return NULL;
     case HYPER_OFF:
-        return check_off(s, ret_what);
+        return check_off(s, s->plan.on_shutdown, ret_what);
+    case HYPER_WANTS_REBOOT:
+        return check_off(s, s->plan.on_reboot, ret_what);
     case HYPER_CRASHED:
         return check_crashed(s, ret_what);
     case HYPER_BUILT:

@@ -205,7 +205,7 @@ static struct err *wait_off(struct vm_service *s, uint64_t timeout_ms)
             TRY(s->ops->request_shutdown(s->guest));
         }
         TRY(vm_ask(s, &power));
-        if (power == HYPER_OFF || power == HYPER_GONE)
+        if (power == HYPER_OFF || power == HYPER_WANTS_REBOOT || power == HYPER_GONE)
             return NULL;
         if (power == HYPER_CRASHED)
             return err_vm_crashed(s->plan.ref);

@@ -246,13 +246,34 @@ TEST_FIBER(guests_own_acts_are_told)
     setup(loop, "");
     start();
     CHECK(hyper_sim_act(UUID, SIM_REBOOT));
-    fiber_sleep(1000);
+    fiber_sleep(1000000);
     CHECK_STR(rig.told, "reboot/Running ");
     rig.told[0] = 0;
     CHECK(hyper_sim_act(UUID, SIM_OFF));
     fiber_sleep(1000);
     CHECK_STR(rig.told, "shutdown/Halted ");
     CHECK(!hyper_sim_act(UUID, SIM_OFF));
+    done();
+}
+
+TEST_FIBER(guests_reboot_follows_its_own_policy)
+{
+    setup(loop, "reboot-after:5000");
+    rig.plan.on_reboot = "destroy";
+    rig.plan.on_shutdown = "restart";
+    start();
+    CHECK(hyper_sim_act(UUID, SIM_OFF));
+    fiber_sleep(1000000);
+    CHECK_STR(rig.told, "reboot/Running ");
+    rig.told[0] = 0;
+    CHECK(hyper_sim_act(UUID, SIM_REBOOT));
+    fiber_sleep(1000000);
+    CHECK_STR(rig.told, "shutdown/Halted ");
+    start();
+    unmount();
+    fiber_sleep(10000000);
+    mount();
+    attach("Halted", "shutdown"); /* also when it happened while nobody looked */
     done();
 }
 

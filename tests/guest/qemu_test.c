@@ -109,6 +109,7 @@ REAL_TEST(guests_own_reboot_is_told)
 REAL_TEST(guests_own_reboot_ends_it_where_that_is_wished)
 {
     rig->plan.on_reboot = "destroy";
+    rig->plan.on_shutdown = "restart"; /* another policy */
     rig_start(rig);
     CHECK_OK(vm_hard_reboot(rig->host, rig->arena, &(struct vm_hard_reboot_req){ 0 })); /* ours does not */
     rig_expect(rig, "guest up");

@@ -26,6 +26,7 @@ struct qemu {
     struct qmp *qmp;                           /* NULL or lost: reconnected at the next call */
     bool gone;                                 /* the process has ended */
     bool no_reboot;                            /* a guest's own reboot switches it off */
+    bool wants_reboot;                         /* that is what switched it off */
     uint64_t resets;                           /* RESET events seen */
     char unplugged[N_UNPLUGGED][QEMU_ID_SIZE]; /* devices that the guest let go of, a ring */
     unsigned n_unplugged;

@@ -52,6 +52,8 @@ static void on_qmp_event(void *ctx, const char *event, json_t *data)
         "SUSPEND", "WAKEUP" };
     struct qemu *q = ctx;
 
+    if (cstr_eq(event, "SHUTDOWN"))
+        q->wants_reboot = cstr_eq(json_string_value(json_object_get(data, "reason")), "guest-reset");
     if (cstr_eq(event, "MIGRATION"))
         waitq_wake_all(&q->change);
     if (cstr_eq(event, "RESET")) {
@@ -554,6 +556,8 @@ struct err *qemu_power(struct qemu *q, enum hyper_power *ret_power)
     }
     TRY(e);
     *ret_power = power_of(json_string_value(json_object_get(status, "status")));
+    if (*ret_power == HYPER_OFF && q->wants_reboot)
+        *ret_power = HYPER_WANTS_REBOOT;
     return NULL;
 }
 

@@ -48,6 +48,7 @@ static const char *const powers[] = { [HYPER_GONE] = "gone",
     [HYPER_RUNNING] = "running",
     [HYPER_PAUSED] = "paused",
     [HYPER_OFF] = "off",
+    [HYPER_WANTS_REBOOT] = "wants-reboot",
     [HYPER_CRASHED] = "crashed" };
 
 static struct sim *sim_of(struct hyper_guest *g)
@@ -132,14 +133,14 @@ static void tell(struct sim *s, enum hyper_event_kind kind, const char *device)
 static void do_act(struct sim *s, enum sim_act act)
 {
     static const enum hyper_power after[] = {
-        [SIM_OFF] = HYPER_OFF, [SIM_CRASH] = HYPER_CRASHED, [SIM_GONE] = HYPER_GONE
+        [SIM_OFF] = HYPER_OFF, [SIM_CRASH] = HYPER_CRASHED, [SIM_REBOOT] = HYPER_WANTS_REBOOT, [SIM_GONE] = HYPER_GONE
     };
 
     s->act = SIM_NOTHING;
-    if (act != SIM_NOTHING && act != SIM_REBOOT)
+    if (act != SIM_NOTHING)
         s->power = after[act];
     err_ignore(save(s), "whoever attaches later sees the state before, as after a crash of the machine");
-    tell(s, act == SIM_REBOOT ? HYPER_EV_RESET : HYPER_EV_STATE, NULL);
+    tell(s, HYPER_EV_STATE, NULL);
 }
 
 static void on_timer(void *arg)

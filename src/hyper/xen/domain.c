@@ -129,6 +129,8 @@ static enum hyper_power power_of(const libxl_dominfo *info)
             return HYPER_CRASHED;
         case LIBXL_SHUTDOWN_REASON_SUSPEND:
             return HYPER_PAUSED;
+        case LIBXL_SHUTDOWN_REASON_REBOOT:
+            return HYPER_WANTS_REBOOT;
         default:
             return HYPER_OFF;
         }
@@ -139,7 +141,7 @@ static enum hyper_power power_of(const libxl_dominfo *info)
 }
 
 /* *ret_paused (may be NULL): by us, whatever else it is. */
-static struct err *look(struct domain *d, struct domain_state *ret_state, bool *ret_paused)
+static struct err *look(struct domain *d, enum hyper_power *ret_power, bool *ret_paused)
 {
     libxl_dominfo info;
     int rc;
@@ -148,29 +150,25 @@ static struct err *look(struct domain *d, struct domain_state *ret_state, bool *
     rc = d->id ? libxl_domain_info(d->ctx, &info, d->id) : ERROR_DOMAIN_NOTFOUND;
     if (rc && rc != ERROR_DOMAIN_NOTFOUND)
         return failed(d, rc, "look at the domain");
-    *ret_state = (struct domain_state){ .power = HYPER_GONE };
-    if (!rc && is_ours(d, &info)) {
-        ret_state->power = power_of(&info);
-        ret_state->wants_reboot = info.shutdown && info.shutdown_reason == LIBXL_SHUTDOWN_REASON_REBOOT;
-    }
+    *ret_power = !rc && is_ours(d, &info) ? power_of(&info) : HYPER_GONE;
     if (ret_paused)
         *ret_paused = info.paused;
     libxl_dominfo_dispose(&info);
     return NULL;
 }
 
-struct err *domain_look(struct domain *d, struct domain_state *ret_state)
+struct err *domain_look(struct domain *d, enum hyper_power *ret_power)
 {
-    return look(d, ret_state, NULL);
+    return look(d, ret_power, NULL);
 }
 
 /* Before all that is done to a domain. */
 static struct err *expect_alive(struct domain *d, bool *ret_paused)
 {
-    struct domain_state st;
+    enum hyper_power power = HYPER_GONE;
 
-    TRY(look(d, &st, ret_paused));
-    if (st.power == HYPER_GONE)
+    TRY(look(d, &power, ret_paused));
+    if (power == HYPER_GONE)
         return err_internal("the domain is gone");
     assert(libxl_domid_valid_guest(d->id)); /* domain 0 would take the host with it */
     return NULL;
@@ -295,11 +293,11 @@ struct err *domain_ask_shutdown(struct domain *d, bool *ret_heard)
 
 struct err *domain_destroy(struct domain *d)
 {
-    struct domain_state st;
+    enum hyper_power power = HYPER_GONE;
     int rc;
 
-    TRY(look(d, &st, NULL));
-    if (st.power != HYPER_GONE) {
+    TRY(look(d, &power, NULL));
+    if (power != HYPER_GONE) {
         assert(libxl_domid_valid_guest(d->id));
         rc = libxl_domain_destroy(d->ctx, d->id, NULL);
         if (rc && rc != ERROR_DOMAIN_NOTFOUND)

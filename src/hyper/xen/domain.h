@@ -28,11 +28,6 @@ struct domain {
     struct words words;
 };
 
-struct domain_state {
-    enum hyper_power power; /* HYPER_GONE also while it is being torn down */
-    bool wants_reboot;      /* it switched itself off, to be started over */
-};
-
 struct err *domain_open(struct domain *d) MUST_CHECK; /* fails where there is no Xen */
 void domain_done(struct domain *d);                   /* zeroed is fine; the domain lives on */
 
@@ -42,7 +37,8 @@ struct err *domain_find(struct domain *d) MUST_CHECK; /* sets the number, 0 if t
 /* Makes it, and leaves it paused; undoes what it did on failure. The files must stay where they are. */
 struct err *domain_create(
     struct domain *d, const struct vm_plan *plan, const char *kernel, const char *initrd) MUST_CHECK;
-struct err *domain_look(struct domain *d, struct domain_state *ret_state) MUST_CHECK;
+/* HYPER_GONE also while it is being torn down. */
+struct err *domain_look(struct domain *d, enum hyper_power *ret_power) MUST_CHECK;
 struct err *domain_pause(struct domain *d) MUST_CHECK; /* Xen counts pauses; here two are as good as one */
 struct err *domain_unpause(struct domain *d) MUST_CHECK;
 /* False in *ret_heard: the guest has nobody who would listen. */

@@ -22,11 +22,9 @@
 struct xen {
     struct hyper_guest base;
     struct hyper_env env;
-    struct domain domain;     /* used by one job at a time */
-    struct watch *watch;      /* owned */
-    struct timer *tell_reset; /* owned */
+    struct domain domain; /* used by one job at a time */
+    struct watch *watch;  /* owned */
     char ref[80];
-    bool no_reboot; /* a guest's own reboot switches it off */
 };
 
 static struct xen *xen_of(struct hyper_guest *g)
@@ -42,8 +40,8 @@ struct job {
     struct err *e;
     const struct vm_plan *plan; /* start */
     struct hyper_info *info;    /* probe */
-    struct domain_state state;  /* query */
-    bool found, rebooted;
+    enum hyper_power power;     /* query */
+    bool found;
 };
 
 static void job_main(void *arg)
@@ -85,8 +83,7 @@ static void forget_files(const struct hyper_env *env)
 static struct err *record_write(struct xen *x, int dir)
 {
     char line[160];
-    int n =
-        snprintf(line, sizeof(line), LIBXL_UUID_FMT " %s %d\n", LIBXL_UUID_BYTES(x->domain.uuid), x->ref, x->no_reboot);
+    int n = snprintf(line, sizeof(line), LIBXL_UUID_FMT " %s\n", LIBXL_UUID_BYTES(x->domain.uuid), x->ref);
 
     return file_write_atomic(dir, RECORD, line, (size_t)n, 0600);
 }
@@ -96,7 +93,6 @@ static struct err *record_read(struct xen *x, bool *ret_found)
     AUTO(fd_drop) int dir = -1;
     AUTO(buf_done) struct buf b;
     char uuid[40];
-    int no_reboot;
     struct err *e;
 
     buf_init(&b, 256);
@@ -107,10 +103,8 @@ static struct err *record_read(struct xen *x, bool *ret_found)
         return NULL;
     }
     TRY(e);
-    if (!b.len || sscanf(b.p, "%39s %79s %d", uuid, x->ref, &no_reboot) != 3 ||
-        libxl_uuid_from_string(&x->domain.uuid, uuid))
+    if (!b.len || sscanf(b.p, "%39s %79s", uuid, x->ref) != 2 || libxl_uuid_from_string(&x->domain.uuid, uuid))
         return err_internal("malformed " RECORD);
-    x->no_reboot = no_reboot;
     *ret_found = true;
     return NULL;
 }
@@ -176,11 +170,6 @@ static void tell(struct xen *x, enum hyper_event_kind kind)
         x->env.on_event(x->env.ctx, &ev);
 }
 
-static void on_tell_reset(void *arg)
-{
-    tell(arg, HYPER_EV_RESET);
-}
-
 /* Some domain of this host ended; whether it was ours, query() finds out. */
 static void on_release(void *arg, uint32_t events UNUSED)
 {
@@ -204,7 +193,6 @@ static struct xen *xen_new(const struct hyper_env *env)
 
     x->base.ops = &hyper_xen;
     x->env = *env;
-    x->tell_reset = timer_new(env->loop, on_tell_reset, x);
     return x;
 }
 
@@ -215,7 +203,6 @@ static void xen_free(struct hyper_guest *g)
     if (!x)
         return;
     watch_free(x->watch);
-    timer_free(x->tell_reset);
     domain_done(&x->domain);
     free(x);
 }
@@ -238,7 +225,6 @@ static struct err *xen_start(const struct hyper_env *env, const struct vm_plan *
 
     TRY(check_plan(plan));
     x = xen_new(env);
-    x->no_reboot = cstr_eq(plan->on_reboot, "destroy");
     snprintf(x->ref, sizeof(x->ref), "%s", plan->ref);
     e = job_run(&(struct job){ .x = x, .fn = do_start, .plan = plan });
     if (!e && fiber_interrupted())
@@ -291,25 +277,16 @@ static struct err *xen_attach(const struct hyper_env *env, struct hyper_guest **
 
 static struct err *do_query(struct job *j)
 {
-    TRY(domain_look(&j->x->domain, &j->state));
-    if (!j->state.wants_reboot || j->x->no_reboot)
-        return NULL;
-    TRY(domain_start_over(&j->x->domain));
-    j->rebooted = true;
-    return domain_look(&j->x->domain, &j->state);
+    return domain_look(&j->x->domain, &j->power);
 }
 
-/* Xen only says that the guest wishes to reboot. That it does is made true here, in the caller's turn. */
 static struct err *xen_query(struct hyper_guest *g, struct hyper_state *ret_state)
 {
     struct xen *x = xen_of(g);
     struct job j = { .x = x, .fn = do_query };
 
     TRY(job_run(&j));
-    if (j.rebooted)
-        timer_set(x->tell_reset, clock_now(x->env.loop));
-    *ret_state = (struct hyper_state){ .power = j.state.power,
-        .domid = j.state.power == HYPER_GONE ? -1 : (int64_t)x->domain.id };
+    *ret_state = (struct hyper_state){ .power = j.power, .domid = j.power == HYPER_GONE ? -1 : (int64_t)x->domain.id };
     return NULL;
 }
 

@@ -211,3 +211,57 @@ def a_generation_stays_with_its_vm_and_copies_get_their_own(t):
     copy = x.VM.clone(vm, "its copy")
     t.adopt(copy)
     t.check(x.VM.get_generation_id(copy) not in ("", "0:0", generation), "a copy has a generation of its own")
+
+
+# ---- what becomes of a VM when its guest acts by itself ----
+
+def guest_acts(t, vm, act):
+    """off, reboot or crash: by the guest's own will, after it said that it is up."""
+    if not t.qemu:
+        return  # platform:sim-fail made it do so
+    line = Line(t, vm)
+    line.ask({"off": b"s", "reboot": b"r", "crash": b"p"}[act], {"off": b"powers off", "reboot": b"resets", "crash": b"panics"}[act])
+    line.close()
+
+
+def acting_vm(t, act, **fields):
+    vm = t.vm(f"{act} {fields}")
+    for name, value in fields.items():
+        getattr(t.x.VM, f"set_actions_after_{name}")(vm, value)
+    if not t.qemu:
+        t.x.VM.set_platform(vm, {"sim-fail": f"{act}-after:300"})
+    t.x.VM.start(vm, False, False)
+    return vm
+
+
+def alerts(t, vm):
+    uuid = t.x.VM.get_uuid(vm)
+    return [m["name"] for m in t.x.message.get_all_records().values() if m["obj_uuid"] == uuid]
+
+
+@case
+def a_guest_that_acts_by_itself_ends_as_its_vm_wishes(t):
+    x = t.x
+    ends = [acting_vm(t, "off", shutdown="destroy"), acting_vm(t, "reboot", reboot="destroy", shutdown="restart"),
+            acting_vm(t, "crash", crash="destroy")]
+    lives = [acting_vm(t, "off", shutdown="restart", reboot="destroy"), acting_vm(t, "reboot", reboot="restart"),
+             acting_vm(t, "crash", crash="restart")]
+    kept = acting_vm(t, "crash", crash="preserve")
+    for vms in (ends, lives):
+        for vm, act in zip(vms, ("off", "reboot", "crash")):
+            guest_acts(t, vm, act)
+    guest_acts(t, kept, "crash")
+    for vm, alert in zip(ends, ("VM_SHUTDOWN", "VM_SHUTDOWN", "VM_CRASHED")):
+        t.eventually(lambda: t.power(vm) == "Halted", f"{x.VM.get_name_label(vm)} ends")
+        t.eventually(lambda: alert in alerts(t, vm), f"{alert} for {x.VM.get_name_label(vm)}")
+        t.equal((x.VM.get_resident_on(vm), int(x.VM.get_domid(vm))), (NULL, -1))
+    for vm, alert in zip(lives, ("VM_REBOOTED", "VM_REBOOTED", "VM_CRASHED")):
+        t.eventually(lambda: alert in alerts(t, vm), f"{alert} for {x.VM.get_name_label(vm)}")
+        t.eventually(lambda: t.power(vm) == "Running", f"{x.VM.get_name_label(vm)} lives")
+        if t.qemu:
+            line = Line(t, vm)
+            line.ask(b"c", b"count 1\r\n")  # from its start again
+            line.close()
+    t.eventually(lambda: t.power(kept) == "Paused", "it stands still as it crashed")
+    t.check("hard_shutdown" in x.VM.get_allowed_operations(kept), "and can be ended")
+    t.check("VM_CRASHED" in alerts(t, kept), alerts(t, kept))
