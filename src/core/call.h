@@ -117,6 +117,7 @@ void vm_migrate_register(struct api_handlers *h);
 void guest_plugin_register(struct api_handlers *h);
 void vm_params_register(struct api_handlers *h);
 void vtpm_register(struct api_handlers *h);
+void vm_press_register(struct api_handlers *h);
 void vbd_register(struct api_handlers *h);
 void vif_register(struct api_handlers *h);
 void vdi_register(struct api_handlers *h);

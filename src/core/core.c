@@ -78,6 +78,7 @@ struct core *core_new(struct loop *l, struct store *store, const struct core_con
     vbd_register(&c->handlers);
     vif_register(&c->handlers);
     vtpm_register(&c->handlers);
+    vm_press_register(&c->handlers);
     vdi_register(&c->handlers);
     sr_register(&c->handlers);
     pbd_register(&c->handlers);

@@ -24,6 +24,9 @@ struct err *vm_start_here(struct call *c, const char *vm_ref, bool paused) MUST_
 enum vm_stop { VM_STOP_CLEAN, VM_STOP_HARD, VM_STOP_EITHER };
 struct err *vm_stop(struct call *c, const char *vm_ref, enum vm_stop how) MUST_CHECK;
 
+/* VM.hard_reboot, as the operation of that name. */
+struct err *vm_reset_hard(struct call *c, const char *vm_ref, const char *op_name) MUST_CHECK;
+
 /* semantics.md 8, in its order. */
 struct err *vm_assert_can_boot_here(struct call *c, const char *vm_ref, const char *host_ref) MUST_CHECK;
 

@@ -417,10 +417,15 @@ static struct err *clean_reboot(struct call *c, const struct VM_clean_reboot_arg
     return host_op(c, a->vm, "clean_reboot", "reboot", SHUTDOWN_MS, "Running");
 }
 
+struct err *vm_reset_hard(struct call *c, const char *vm_ref, const char *op_name)
+{
+    return host_op(c, vm_ref, op_name, "hard_reboot", 0, "Running");
+}
+
 static struct err *hard_reboot(struct call *c, const struct VM_hard_reboot_args *a, struct value *ret)
 {
     (void)ret;
-    return host_op(c, a->vm, "hard_reboot", "hard_reboot", 0, "Running");
+    return vm_reset_hard(c, a->vm, "hard_reboot");
 }
 
 static struct err *shutdown_vm(struct call *c, const struct VM_shutdown_args *a, struct value *ret)

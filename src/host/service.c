@@ -253,6 +253,17 @@ static struct err *on_vm_op(struct ipc_call *c, struct host_vm_op_req *req, stru
     return e;
 }
 
+static struct err *on_vm_press(struct ipc_call *c, struct host_vm_press_req *req)
+{
+    struct cell *cell = NULL;
+    struct err *e;
+
+    TRY(host_guest_lock(c->ctx, req->vm, "running", &cell));
+    e = vm_press(cell->peer, c->arena, &(struct vm_press_req){ .what = req->what, .key = req->key });
+    cell_unlock(cell);
+    return e;
+}
+
 /* ---- devices ---- */
 
 static struct err *on_disk_plug(struct ipc_call *c, struct host_disk_plug_req *req)
@@ -407,6 +418,7 @@ static const struct host_ops ops = {
     .vm_list = on_vm_list,
     .vm_start = on_vm_start,
     .vm_op = on_vm_op,
+    .vm_press = on_vm_press,
     .disk_plug = on_disk_plug,
     .disk_unplug = on_disk_unplug,
     .media = on_media,

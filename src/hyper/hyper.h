@@ -90,8 +90,11 @@ struct hyper_ops {
     struct err *(*pause)(struct hyper_guest *g);
     struct err *(*unpause)(struct hyper_guest *g);          /* also the first step of a built guest, or after a save */
     struct err *(*request_shutdown)(struct hyper_guest *g); /* presses the button; HYPER_EV_STATE tells */
-    struct err *(*reset)(struct hyper_guest *g);            /* starts over and runs, from any power but HYPER_GONE */
-    struct err *(*destroy)(struct hyper_guest *g);          /* at once; a guest already gone is success */
+    /* What a machine's front panel and keyboard can do: "power", "nmi", "wakeup", or "sysrq" with a key (a letter or
+     * digit). Sent; what the guest makes of it is its own affair. NULL: nothing of the kind. */
+    struct err *(*press)(struct hyper_guest *g, const char *what, char key);
+    struct err *(*reset)(struct hyper_guest *g);   /* starts over and runs, from any power but HYPER_GONE */
+    struct err *(*destroy)(struct hyper_guest *g); /* at once; a guest already gone is success */
 
     struct err *(*disk_add)(struct hyper_guest *g, const struct vm_disk *disk);
     /* force: when the guest does not let go within the time, its image is taken from it anyway. */

@@ -297,6 +297,25 @@ static struct err *on_hard_reboot(struct ipc_call *c, struct vm_hard_reboot_req 
     return e;
 }
 
+static struct err *press(struct vm_service *s, const struct vm_press_req *req)
+{
+    TRY(vm_expect(s, VM_IN(VM_RUNNING), "running"));
+    if (!s->ops->press)
+        return err_not_implemented("buttons and keys on this hypervisor");
+    return s->ops->press(s->guest, req->what, req->key[0]);
+}
+
+static struct err *on_press(struct ipc_call *c, struct vm_press_req *req)
+{
+    struct vm_service *s = c->ctx;
+    struct err *e;
+
+    TRY(vm_enter(s, false, false));
+    e = press(s, req);
+    vm_leave(s);
+    return e;
+}
+
 /* A service that has not attached, or could not, still ends what its folder says is alive. */
 static struct err *destroy(struct vm_service *s)
 {
@@ -532,6 +551,7 @@ static const struct vm_ops service_ops = {
     .shutdown = on_shutdown,
     .reboot = on_reboot,
     .hard_reboot = on_hard_reboot,
+    .press = on_press,
     .destroy = on_destroy,
     .query = on_query,
     .disk_plug = on_disk_plug,

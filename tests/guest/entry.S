@@ -1,4 +1,4 @@
-/* What both ways to start share: the interrupts, of the timer and of ACPI (behind the second controller). */
+/* What both ways to start share: the interrupts of the timer and of ACPI (behind the second controller), and the NMI. */
     .code32
     .text
     .globl timer_entry
@@ -19,9 +19,16 @@ acpi_entry:
     popl %eax
     iret
 
+    .globl nmi_entry
+nmi_entry:
+    incl nmis
+    iret
+
     .bss
-    .globl ticks
+    .globl ticks, nmis
     .balign 4
 ticks:
+    .skip 4
+nmis:
     .skip 4
     .section .note.GNU-stack, "", @progbits

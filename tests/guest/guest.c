@@ -8,6 +8,7 @@
  *     ?  says its tick count    c  counts: says how often it was asked to
  *     t  says whether its TPM remembers that this was asked before
  *     anything else is echoed
+ * and it says so when it meets an NMI, and which code came from its keyboard.
  *
  * 32-bit protected mode, no paging, one interrupt: the timer, 50 times a
  * second, so it idles in hlt. With "quiet" on its command line it is ACPI's
@@ -24,6 +25,8 @@ enum {
     PM1_CNT = 0x604,
     POWER_BUTTON = 1 << 8,
     PVPANIC = 0x505,
+    KEYBOARD = 0x60,
+    KEYBOARD_STATUS = 0x64,
     PCI_HOTPLUG = 0xcc0, /* QEMU's ACPI PCI hotplug block on q35 */
     HOTPLUG_DOWN = 4,
     HOTPLUG_EJECT = 8,
@@ -41,8 +44,8 @@ static u16 in16(u16 port) { u16 v; __asm__ volatile("inw %1, %0" : "=a"(v) : "Nd
 static u32 in32(u16 port) { u32 v; __asm__ volatile("inl %1, %0" : "=a"(v) : "Nd"(port)); return v; }
 /* clang-format on */
 
-extern u8 timer_entry[], acpi_entry[]; /* in entry.S */
-extern volatile u32 ticks;
+extern u8 timer_entry[], acpi_entry[], nmi_entry[]; /* in entry.S */
+extern volatile u32 ticks, nmis;
 
 static u16 *screen; /* NULL when there is no text mode */
 static u32 screen_at;
@@ -109,12 +112,14 @@ static void interrupts_start(int quiet)
 
     gate(32, timer_entry);
     gate(41, acpi_entry);
+    gate(2, nmi_entry);
     __asm__ volatile("lidt %0" : : "m"(idtr));
 
     /* Local APIC on, its LINT0 from the old controllers: qboot leaves that closed. */
     *(volatile u32 *)0xfee000f0 = 0x1ff;
     *(volatile u32 *)0xfee00350 = 0x700;
-    out8(0x20, 0x11); /* interrupt controllers: vectors 32 and 40 */
+    *(volatile u32 *)0xfee00360 = 0x400; /* and its LINT1 as the NMI */
+    out8(0x20, 0x11);                    /* interrupt controllers: vectors 32 and 40 */
     out8(0xa0, 0x11);
     out8(0x21, 32);
     out8(0xa1, 40);
@@ -184,6 +189,15 @@ void guest_main(const char *how, int has_screen, const char *cmdline)
 
     for (;;) {
         __asm__ volatile("hlt");
+        if (nmis) {
+            nmis = 0;
+            say("guest met an nmi\r\n");
+        }
+        if (in8(KEYBOARD_STATUS) & 1) {
+            say("key code ");
+            say_number(in8(KEYBOARD));
+            say("\r\n");
+        }
         if (!deaf && (in16(PM1_STS) & POWER_BUTTON)) {
             out16(PM1_STS, POWER_BUTTON);
             power_off();

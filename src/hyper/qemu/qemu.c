@@ -589,6 +589,30 @@ static struct err *qemu_request_shutdown(struct hyper_guest *g)
     return qemu_call(qemu_of(g), "system_powerdown", NULL, -1, NULL);
 }
 
+/* The keys are held down together, as for a person. */
+static struct err *press_sysrq(struct qemu *q, char key)
+{
+    char name[2] = { key, 0 };
+
+    return qemu_call(q, "send-key",
+        json_pack("{s:[{s:s, s:s}, {s:s, s:s}, {s:s, s:s}]}", "keys", "type", "qcode", "data", "alt", "type", "qcode",
+            "data", "sysrq", "type", "qcode", "data", name),
+        -1, NULL);
+}
+
+static struct err *qemu_press(struct hyper_guest *g, const char *what, char key)
+{
+    static const char *const commands[][2] = { { "power", "system_powerdown" }, { "nmi", "inject-nmi" },
+        { "wakeup", "system_wakeup" } };
+
+    if (cstr_eq(what, "sysrq"))
+        return press_sysrq(qemu_of(g), key);
+    for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+        if (cstr_eq(what, commands[i][0]))
+            return qemu_call(qemu_of(g), commands[i][1], NULL, -1, NULL);
+    return err_internal("nothing to press is called %s", what);
+}
+
 static struct err *reboot_action(struct qemu *q, const char *action)
 {
     return q->no_reboot ? qemu_call(q, "set-action", json_pack("{s:s}", "reboot", action), -1, NULL) : NULL;
@@ -682,6 +706,7 @@ const struct hyper_ops hyper_qemu = {
     .pause = qemu_pause,
     .unpause = qemu_unpause,
     .request_shutdown = qemu_request_shutdown,
+    .press = qemu_press,
     .reset = qemu_reset,
     .destroy = qemu_destroy,
     .disk_add = qemu_disk_add,

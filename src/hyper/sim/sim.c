@@ -394,6 +394,24 @@ static struct err *sim_agent(struct hyper_guest *g, const struct vm_plan *plan, 
     return sim_agent_open(s->env.loop, plan, (enum sim_agent_kind)(s->flags >> AGENT_SHIFT), power_off, ret_fd);
 }
 
+/* As Linux does, which panics at an NMI when told so. */
+static struct err *sim_press(struct hyper_guest *g, const char *what, char key)
+{
+    static const struct {
+        const char *what;
+        char key;
+        enum sim_act act;
+    } acts[] = { { "nmi", 0, SIM_CRASH }, { "sysrq", 'b', SIM_REBOOT }, { "sysrq", 'c', SIM_CRASH },
+        { "sysrq", 'o', SIM_OFF } };
+
+    if (cstr_eq(what, "power"))
+        return sim_request_shutdown(g);
+    for (size_t i = 0; i < ARRAY_LEN(acts); i++)
+        if (cstr_eq(what, acts[i].what) && key == acts[i].key)
+            plan_act(sim_of(g), acts[i].act, DEVICE_US);
+    return NULL;
+}
+
 static struct err *sim_reset(struct hyper_guest *g)
 {
     struct sim *s = sim_of(g);
@@ -589,6 +607,7 @@ const struct hyper_ops hyper_sim = {
     .pause = sim_pause,
     .unpause = sim_unpause,
     .request_shutdown = sim_request_shutdown,
+    .press = sim_press,
     .reset = sim_reset,
     .destroy = sim_destroy,
     .disk_add = sim_disk_add,

@@ -265,3 +265,41 @@ def a_guest_that_acts_by_itself_ends_as_its_vm_wishes(t):
     t.eventually(lambda: t.power(kept) == "Paused", "it stands still as it crashed")
     t.check("hard_shutdown" in x.VM.get_allowed_operations(kept), "and can be ended")
     t.check("VM_CRASHED" in alerts(t, kept), alerts(t, kept))
+
+
+@case
+def buttons_and_kernel_keys_reach_the_guest(t):
+    x, vm = t.x, t.vm("pressed")
+    for m, arg in (("send_trigger", "nmi"), ("send_sysrq", "b")):
+        t.fails("VM_BAD_POWER_STATE", getattr(x.VM, m), vm, arg)
+        t.fails("HANDLE_INVALID", getattr(x.VM, m), "OpaqueRef:no", arg)
+    t.equal(t.fails("INVALID_VALUE", x.VM.send_trigger, vm, "lever"), ["trigger", "lever"])
+    for key in ("", "B", "bc", "\n", "%"):
+        t.fails("INVALID_VALUE", x.VM.send_sysrq, vm, key)
+    x.VM.set_actions_after_crash(vm, "destroy")
+    x.VM.start(vm, False, False)
+    t.guest_is_up(vm)
+    if t.qemu:
+        line = Line(t, vm)
+        x.VM.send_trigger(vm, "nmi")
+        line.expect(b"guest met an nmi")
+        x.VM.send_sysrq(vm, "t")
+        line.expect(b"key code 17\r\n")  # Alt
+        line.expect(b"key code 132\r\n")  # SysRq with Alt
+        line.expect(b"key code 44\r\n")  # T
+        t.effect("VM.send_sysrq", True)
+        x.VM.send_trigger(vm, "reset")
+        line.expect(b"guest up")
+        line.close()
+    else:
+        x.VM.send_sysrq(vm, "t")
+        t.equal(t.power(vm), "Running")
+        x.VM.send_sysrq(vm, "b")
+        t.eventually(lambda: "VM_REBOOTED" in alerts(t, vm), "it rebooted")
+        t.effect("VM.send_sysrq", t.power(vm) == "Running")
+        x.VM.send_trigger(vm, "nmi")
+        t.eventually(lambda: t.power(vm) == "Halted", "it crashed")
+        x.VM.start(vm, False, False)
+    x.VM.send_trigger(vm, "power")
+    t.eventually(lambda: t.power(vm) == "Halted", "the power button")
+    t.effect("VM.send_trigger", "VM_SHUTDOWN" in alerts(t, vm))
