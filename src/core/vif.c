@@ -49,17 +49,6 @@ static bool mac_valid(const char *mac)
     return !mac[17] && !strchr("13579bdfBDF", mac[1]); /* unicast */
 }
 
-/* Nothing filters a guest's traffic yet: a lock that would not hold is refused. */
-static struct err *check_locking(const struct value *record)
-{
-    const char *mode = value_map_str(record, "locking_mode");
-    const struct value *v4 = value_map_get(record, "ipv4_allowed"), *v6 = value_map_get(record, "ipv6_allowed");
-
-    if (strcmp(mode, "locked") == 0 || (v4 && v4->n) || (v6 && v6->n))
-        return err_licence_restriction("VIF_locking");
-    return strcmp(mode, "disabled") == 0 ? err_not_implemented("VIFs with locking_mode disabled") : NULL;
-}
-
 /* Is the number taken, however it is spelt? */
 static bool is_taken(const struct row *vm, int64_t number)
 {
@@ -80,7 +69,7 @@ static struct err *create(struct call *c, struct value *record, const char **ret
 
     TRY(call_row(c, C_VM, value_map_str(record, "VM"), &vm));
     TRY(call_row(c, C_network, value_map_str(record, "network"), &network));
-    TRY(check_locking(record));
+    TRY(vif_lock_check(value_map_get(record, "ipv4_allowed"), value_map_get(record, "ipv6_allowed")));
     if (!isdigit((unsigned char)device[0]) || !str_to_i64(str_of(device), &number) || number < 0 || number > 65535)
         return err_invalid_device(device);
     bool generate = !*mac;

@@ -103,6 +103,7 @@ struct err *vm_plan_nic(struct call *c, const struct row *vif, struct vm_nic *re
         .position = position,
         .mac = arena_strdup(c->arena, row_str(vif, F_VIF_MAC)),
         .network = network_plan(c->arena, network),
+        .lock = vif_lock(c->arena, vif, network),
         .mtu = mtu > 0 ? mtu : row_int(network, F_network_MTU),
         .model = strcmp(model, "e1000") == 0 ? "e1000" : "virtio",
         .tap = -1,

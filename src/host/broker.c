@@ -40,7 +40,7 @@ struct err *broker_nic(const struct broker *b, struct arena *a, const char *vm, 
 {
     uint64_t mtu = nic->mtu > 0 ? (uint64_t)nic->mtu : nic->network.mtu;
     struct net_tap_open_req req = {
-        .bridge = nic->network.bridge, .vm = vm, .position = nic->position, .mac = nic->mac, .mtu = mtu
+        .bridge = nic->network.bridge, .vm = vm, .position = nic->position, .mac = nic->mac, .mtu = mtu, .lock = nic->lock
     };
     struct net_tap_open_rep rep;
     struct ipc_peer *peer;

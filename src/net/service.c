@@ -66,11 +66,19 @@ static struct err *on_tap_open(struct ipc_call *c, struct net_tap_open_req *req,
     return NULL;
 }
 
+static struct err *on_tap_lock(struct ipc_call *c, struct net_tap_lock_req *req)
+{
+    struct net_backend *b = c->ctx;
+
+    return b->tap_lock(b->ctx, req);
+}
+
 static const struct net_ops ops = {
     .scan = on_scan,
     .bridge_up = on_bridge_up,
     .bridge_down = on_bridge_down,
     .tap_open = on_tap_open,
+    .tap_lock = on_tap_lock,
 };
 
 void net_mount(struct ipc_peer *peer, struct net_backend *b)

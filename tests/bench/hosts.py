@@ -2,7 +2,6 @@
 import http.client
 import statistics
 import subprocess
-import tempfile
 import threading
 from pathlib import Path
 
@@ -20,9 +19,7 @@ class Bed(Host):
     def __init__(self, hypervisor="sim", **args):
         super().__init__(hypervisor=hypervisor, log_level="warn", **args)
 
-    def _run_folder(self):
-        """On a tmpfs, as /run/runnymede of an installed host is."""
-        return Path(tempfile.mkdtemp(prefix="runnymede-run.", dir="/dev/shm"))
+    run_parent = "/dev/shm"  # a tmpfs, as /run/runnymede of an installed host is
 
     def start(self, timeout=60):
         self.folder.mkdir(parents=True, exist_ok=True)

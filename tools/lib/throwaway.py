@@ -145,6 +145,8 @@ def hash_password(build, password):
 
 
 class Host:
+    run_parent = None  # a folder for the run folder, where it shall not lie in the host's own
+
     def __init__(self, folder=None, build=None, hypervisor="sim", password=None, listen="127.0.0.1", http=0, https=0,
                  users=None, net=None, log_level="info", accounts=(), novnc="/usr/share/novnc"):
         self.own_folder = folder is None
@@ -163,13 +165,14 @@ class Host:
     def _run_folder(self):
         # A Unix socket's path has 107 bytes: a deep folder gets its sockets elsewhere.
         run = self.folder / "run"
-        if len(str(run)) <= 50:
+        if len(str(run)) <= 50 and not self.run_parent:
             return run
         note = self.folder / "run-folder"
         if note.exists():
             return Path(note.read_text().strip())
         self.folder.mkdir(parents=True, exist_ok=True)
-        run = Path(tempfile.mkdtemp(prefix="runnymede-run."))
+        run = Path(tempfile.mkdtemp(prefix="runnymede-run.", dir=self.run_parent))
+        run.chmod(0o755)  # the daemons' users, and pasta's, pass through
         note.write_text(f"{run}\n")
         return run
 

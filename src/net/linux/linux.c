@@ -274,6 +274,41 @@ static struct err *linux_bridge_down(void *ctx, const char *name)
     return link_delete(ln->nl, l->index);
 }
 
+static void tap_alias(char alias[64], const char *vm, int64_t position)
+{
+    snprintf(alias, 64, "%s/%lld", vm, (long long)position);
+}
+
+/* The filter holds back what the guest sends; a tap that is down also what it would get. */
+static struct err *let_through(struct nl *n, int index, const struct net_lock *lock)
+{
+    unsigned flags = cstr_eq(lock->mode, "disabled") ? 0 : IFF_UP;
+
+    return link_set(n, index, flags, IFF_UP, "bring a tap up or down", NULL, NULL);
+}
+
+/* While a VM migrates to its own host it has two taps for one VIF. */
+static struct err *linux_tap_lock(void *ctx, const struct net_tap_lock_req *req)
+{
+    struct linux_net *ln = ctx;
+    AUTO(nl_links_done) struct nl_links links = { 0 };
+    char alias[64];
+
+    tap_alias(alias, req->vm, req->position);
+    TRY(nl_links_read(ln->nl, &links));
+    for (size_t i = 0; i < links.v.len; i++) {
+        const struct nl_link *l = &links.v.p[i];
+
+        if (!cstr_starts(l->name, NET_TAP_PREFIX) || !cstr_eq(l->alias, alias))
+            continue;
+        if (!ln->nft)
+            return err_internal("no packet filter to lock a VIF with");
+        TRY(filter_set(ln->nft, l->name, req->mac, &req->lock));
+        TRY(let_through(ln->nl, l->index, &req->lock));
+    }
+    return NULL;
+}
+
 /* Our end of the cable has the guest's address with the first byte fe: high, so that no bridge takes it for its own. */
 static struct err *tap_setup(
     struct linux_net *ln, struct nl_links *links, const char *name, const struct net_tap_open_req *req)
@@ -281,7 +316,7 @@ static struct err *tap_setup(
     struct nl *n = ln->nl;
     struct nl_link *tap, *bridge;
     unsigned char mac[6];
-    char alias[128];
+    char alias[64];
 
     TRY(nl_links_read(n, links));
     tap = nl_links_find(links, name);
@@ -294,16 +329,18 @@ static struct err *tap_setup(
         mac[0] = 0xfe;
         TRY(link_set(n, tap->index, 0, 0, "set tap address", fill_mac, mac));
     }
-    snprintf(alias, sizeof(alias), "%s/%lld", req->vm, (long long)req->position);
+    tap_alias(alias, req->vm, req->position);
     TRY(link_set(n, tap->index, 0, 0, "name tap", fill_alias, alias));
     TRY(link_set(n, tap->index, 0, 0, "set tap mtu", fill_mtu,
         &(uint32_t){ req->mtu >= 68 && req->mtu <= 65535 ? (uint32_t)req->mtu : bridge->mtu }));
     err_ignore(
         link_set(n, tap->index, 0, 0, "silence tap", fill_silent, NULL), "kernels without IPv6 have nothing to say");
+    if (!ln->nft && !cstr_eq(req->lock.mode, "unlocked"))
+        return err_internal("no packet filter to lock a VIF with");
     if (ln->nft && !cstr_empty(req->mac))
-        TRY(filter_set(ln->nft, name, req->mac));
+        TRY(filter_set(ln->nft, name, req->mac, &req->lock));
     TRY(enslave(n, tap->index, bridge->index));
-    return up(n, tap->index);
+    return let_through(n, tap->index, &req->lock);
 }
 
 static struct err *linux_tap_open(void *ctx, const struct net_tap_open_req *req, int *ret_fd, char *ret_name)
@@ -388,7 +425,7 @@ struct err *linux_net_init(struct net_backend *b, const struct net_dhcp *dhcp)
     ln->nl = MOVE(nl);
     ln->nft = nft;
     ln->dhcp = *dhcp;
-    *b =
-        (struct net_backend){ "linux", ln, linux_scan, linux_bridge_up, linux_bridge_down, linux_tap_open, linux_free };
+    *b = (struct net_backend){ "linux", ln, linux_scan, linux_bridge_up, linux_bridge_down, linux_tap_open,
+        linux_tap_lock, linux_free };
     return NULL;
 }

@@ -1,4 +1,5 @@
 #include "net/linux/linux.h"
+#include <arpa/inet.h>
 #include <fcntl.h>
 #include <net/if.h>
 #include <poll.h>
@@ -314,13 +315,18 @@ static void frame(unsigned char *f, const char *from, uint16_t type)
     f[13] = (unsigned char)type;
 }
 
-/* Sends as the guest would: a tap's frames have ten bytes before them (IFF_VNET_HDR). */
+/* Sends as the guest would: a tap's frames have ten bytes before them (IFF_VNET_HDR). False: its cable is cut. */
+static bool send_long(int tap, const unsigned char *f, size_t len)
+{
+    unsigned char with_header[128] = { 0 };
+
+    memcpy(with_header + 10, f, len);
+    return write(tap, with_header, len + 10) == (ssize_t)len + 10;
+}
+
 static void send_frame(int tap, const unsigned char *f)
 {
-    unsigned char with_header[70] = { 0 };
-
-    memcpy(with_header + 10, f, 60);
-    CHECK_INT(write(tap, with_header, sizeof(with_header)), sizeof(with_header));
+    CHECK(send_long(tap, f, 60));
 }
 
 /* The next frame of this type that comes out of the other tap within 0.3 s. */
@@ -340,8 +346,9 @@ static bool hears(int tap, uint16_t type)
 TEST(a_guest_speaks_with_its_own_address_only)
 {
     static const char mine[] = "52:54:00:00:00:01", yours[] = "52:54:00:00:00:02";
-    struct net_tap_open_req one = { .bridge = "xapi0", .vm = "a", .mac = mine, .mtu = 1500 },
-                            two = { .bridge = "xapi0", .vm = "b", .mac = yours, .mtu = 1500 };
+    struct net_tap_open_req
+        one = { .bridge = "xapi0", .vm = "a", .mac = mine, .mtu = 1500, .lock = { .mode = "unlocked" } },
+        two = { .bridge = "xapi0", .vm = "b", .mac = yours, .mtu = 1500, .lock = { .mode = "unlocked" } };
     unsigned char f[60];
     struct net_backend b;
     char name[16];
@@ -410,8 +417,9 @@ TEST(no_tag_hides_what_a_guest_says_of_others)
         { 1, { 0x88a8, 0 }, false },
         { 2, { 0x88a8, 0, 0x8100, 0 }, false },
     };
-    struct net_tap_open_req one = { .bridge = "xapi0", .vm = "a", .mac = mine, .mtu = 1500 },
-                            two = { .bridge = "xapi0", .vm = "b", .mac = yours, .mtu = 1500 };
+    struct net_tap_open_req
+        one = { .bridge = "xapi0", .vm = "a", .mac = mine, .mtu = 1500, .lock = { .mode = "unlocked" } },
+        two = { .bridge = "xapi0", .vm = "b", .mac = yours, .mtu = 1500, .lock = { .mode = "unlocked" } };
     unsigned char f[60];
     struct net_backend b;
     char name[16];
@@ -431,6 +439,158 @@ TEST(no_tag_hides_what_a_guest_says_of_others)
         send_frame(a, f);
         CHECK_INT(hears(c, cases[i].tags[0]), cases[i].own);
     }
+    fd_drop(&a);
+    fd_drop(&c);
+    net_backend_free(&b);
+}
+
+/* IPv4 from this address, UDP where ports are given. */
+static void ipv4_frame(unsigned char *f, const char *from, const char *ip, uint16_t sport, uint16_t dport)
+{
+    frame(f, from, 0x0800);
+    memset(f + 14, 0, 46);
+    f[14] = 0x45;
+    f[17] = 46;
+    f[22] = 64;
+    f[23] = sport ? 17 : 253;
+    CHECK(inet_pton(AF_INET, ip, f + 26) == 1);
+    memset(f + 30, 255, 4);
+    f[34] = (unsigned char)(sport >> 8);
+    f[35] = (unsigned char)sport;
+    f[36] = (unsigned char)(dport >> 8);
+    f[37] = (unsigned char)dport;
+    f[39] = 26;
+    uint32_t sum = 0; /* a bridge drops what has a wrong one */
+    for (size_t i = 14; i < 34; i += 2)
+        sum += (uint32_t)(f[i] << 8 | f[i + 1]);
+    sum = (sum >> 16) + (sum & 0xffff);
+    sum = ~(sum + (sum >> 16));
+    f[24] = (unsigned char)(sum >> 8);
+    f[25] = (unsigned char)sum;
+}
+
+static void arp_frame(unsigned char *f, const char *from, const char *ip)
+{
+    frame(f, from, 0x0806);
+    memcpy(f + 14, "\0\1\x8\0\6\4\0\2", 8);
+    memcpy(f + 22, f + 6, 6);
+    CHECK(inet_pton(AF_INET, ip, f + 28) == 1);
+}
+
+/* ICMPv6 of this type, that tells of a target, or another protocol (type 0). */
+static void ipv6_frame(unsigned char *f, const char *from, const char *ip, uint8_t type, const char *target)
+{
+    frame(f, from, 0x86dd);
+    memset(f + 14, 0, 64);
+    f[14] = 0x60;
+    f[19] = 24;
+    f[20] = type ? 58 : 59;
+    f[21] = 255;
+    CHECK(inet_pton(AF_INET6, ip, f + 22) == 1);
+    CHECK(inet_pton(AF_INET6, "ff02::1", f + 38) == 1);
+    f[54] = type;
+    if (target)
+        CHECK(inet_pton(AF_INET6, target, f + 62) == 1);
+}
+
+/* The bridge has things to say as well: it must be this very frame. */
+static bool passes(int from, int to, const unsigned char *f)
+{
+    size_t len = f[12] == 0x86 ? 78 : 60;
+
+    if (!send_long(from, f, len))
+        return false;
+    for (unsigned char got[2048];;) {
+        struct pollfd p = { .fd = to, .events = POLLIN };
+
+        if (poll(&p, 1, 300) <= 0)
+            return false;
+        if (read(to, got, sizeof(got)) >= (ssize_t)len + 10 && memcmp(got + 10, f, len) == 0)
+            return true;
+    }
+}
+
+#define MINE "52:54:00:00:00:01"
+#define NS 135
+#define NA 136
+
+#define VM "11111111-2222-4333-8444-555555555555"
+
+TEST(a_locked_guest_speaks_with_the_addresses_it_was_given)
+{
+    static const char *const v4[] = { "10.0.0.1" }, *const v6[] = { "fd00::1" };
+    struct net_tap_open_req one = { .bridge = "xapi0",
+        .vm = VM,
+        .mac = MINE,
+        .mtu = 1500,
+        .lock = { .mode = "locked", .ipv4 = (const char **)v4, .n_ipv4 = 1 } };
+    struct net_tap_open_req two = {
+        .bridge = "xapi0", .vm = "b", .mac = "52:54:00:00:00:02", .mtu = 1500, .lock = { .mode = "unlocked" }
+    };
+    struct net_tap_lock_req lock = { .vm = VM, .mac = MINE, .lock = one.lock };
+    unsigned char f[80];
+    struct net_backend b;
+    char name[16];
+    int a = -1, c = -1;
+
+    if (!in_own_network())
+        return;
+    CHECK_OK(linux_net_init(&b, &dhcp));
+    CHECK_OK(bridge_up(&b, "xapi0", ""));
+    CHECK_OK(b.tap_open(b.ctx, &one, &a, name));
+    CHECK_OK(b.tap_open(b.ctx, &two, &c, name));
+
+    ipv4_frame(f, MINE, "10.0.0.1", 0, 0);
+    CHECK(passes(a, c, f));
+    ipv4_frame(f, MINE, "10.0.0.2", 0, 0);
+    CHECK(!passes(a, c, f));
+    ipv4_frame(f, MINE, "0.0.0.0", 68, 67); /* asks for a lease */
+    CHECK(passes(a, c, f));
+    ipv4_frame(f, MINE, "0.0.0.0", 68, 53);
+    CHECK(!passes(a, c, f));
+    arp_frame(f, MINE, "10.0.0.1");
+    CHECK(passes(a, c, f));
+    arp_frame(f, MINE, "10.0.0.2");
+    CHECK(!passes(a, c, f));
+    ipv6_frame(f, MINE, "fe80::5054:ff:fe00:1", 0, NULL); /* no IPv6 address was given */
+    CHECK(!passes(a, c, f));
+    frame(f, MINE, 0x88b5); /* nor any other protocol */
+    CHECK(!passes(a, c, f));
+
+    lock.lock.ipv6 = (const char **)v6;
+    lock.lock.n_ipv6 = 1;
+    CHECK_OK(b.tap_lock(b.ctx, &lock));
+    ipv6_frame(f, MINE, "fd00::1", 0, NULL);
+    CHECK(passes(a, c, f));
+    ipv6_frame(f, MINE, "fd00::2", 0, NULL);
+    CHECK(!passes(a, c, f));
+    ipv6_frame(f, MINE, "fe80::5054:ff:fe00:1", 0, NULL);
+    CHECK(passes(a, c, f));
+    ipv6_frame(f, MINE, "fd00::1", NA, "fd00::1");
+    CHECK(passes(a, c, f));
+    ipv6_frame(f, MINE, "fd00::1", NA, "fd00::2"); /* takes a neighbour's address */
+    CHECK(!passes(a, c, f));
+    ipv6_frame(f, MINE, "::", NS, "fd00::1"); /* is it free? */
+    CHECK(passes(a, c, f));
+    ipv6_frame(f, MINE, "::", NS, "fd00::2"); /* says that a neighbour's is not */
+    CHECK(!passes(a, c, f));
+    ipv6_frame(f, MINE, "fe80::5054:ff:fe00:1", 134, NULL); /* a router it is not */
+    CHECK(!passes(a, c, f));
+
+    lock.lock.mode = "disabled";
+    CHECK_OK(b.tap_lock(b.ctx, &lock));
+    ipv4_frame(f, MINE, "10.0.0.1", 0, 0);
+    CHECK(!passes(a, c, f));
+    ipv4_frame(f, "52:54:00:00:00:02", "10.0.0.9", 0, 0);
+    CHECK(!passes(c, a, f)); /* and hears nothing */
+    lock.lock.mode = "unlocked";
+    CHECK_OK(b.tap_lock(b.ctx, &lock));
+    ipv4_frame(f, MINE, "10.0.0.2", 0, 0);
+    CHECK(passes(a, c, f));
+    lock.lock.mode = "locked";
+    lock.lock.ipv4 = (const char *[]){ "10.0.0.1; drop" };
+    CHECK_ERR(b.tap_lock(b.ctx, &lock), "INTERNAL_ERROR");
+    CHECK(passes(a, c, f)); /* what was, stays */
     fd_drop(&a);
     fd_drop(&c);
     net_backend_free(&b);

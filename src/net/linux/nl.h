@@ -26,8 +26,8 @@ struct err *nl_dump(struct nl *n, uint16_t type, uint8_t family, nl_fn *fn, void
 struct nl_link {
     int index, master; /* master 0: none */
     char name[16];
-    char kind[16]; /* "bridge", "tun", "veth"; "" for hardware */
-    char alias[32];
+    char kind[16];  /* "bridge", "tun", "veth"; "" for hardware */
+    char alias[64]; /* a tap's: uuid of its VM, "/", its number */
     uint8_t mac[6];
     bool ethernet, carrier, up;
     uint32_t mtu;

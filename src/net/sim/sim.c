@@ -102,6 +102,12 @@ static struct err *sim_tap_open(void *ctx, const struct net_tap_open_req *req, i
     return NULL;
 }
 
+/* No frame passes here that could be held back. */
+static struct err *sim_tap_lock(void *ctx UNUSED, const struct net_tap_lock_req *req UNUSED)
+{
+    return NULL;
+}
+
 static void sim_free(void *ctx)
 {
     struct sim *s = ctx;
@@ -121,5 +127,6 @@ void sim_net_init(struct net_backend *b, bool with_taps)
 
     s->bridges = map_new();
     s->with_taps = with_taps;
-    *b = (struct net_backend){ "sim", s, sim_scan, sim_bridge_up, sim_bridge_down, sim_tap_open, sim_free };
+    *b = (struct net_backend){ "sim", s, sim_scan, sim_bridge_up, sim_bridge_down, sim_tap_open, sim_tap_lock,
+        sim_free };
 }

@@ -42,6 +42,37 @@ def every_host_has_a_network_with_nat_and_private_ones_come_and_go(t):
     t.effect("network.destroy", private not in x.network.get_all() and x.VM.get_VIFs(vm) == [vifs[1]])
 
 
+@case
+def a_vif_is_locked_to_addresses(t):
+    """What guests can do then is in the cases of guests that speak; frame by frame in net/linux."""
+    x, vm = t.x, t.vm()
+    net = network(t, "locked")
+    vif = t.vif(vm, net)
+    x.VM.start(vm, False, False)
+    t.fails("INVALID_IP_ADDRESS_SPECIFIED", x.VIF.set_ipv4_allowed, vif, ["10.0.0.1", "10.0.0.1/24"])
+    t.fails("INVALID_IP_ADDRESS_SPECIFIED", x.VIF.add_ipv4_allowed, vif, "fd00::1")
+    t.fails("INVALID_IP_ADDRESS_SPECIFIED", x.VIF.set_ipv6_allowed, vif, ["10.0.0.1"])
+    t.fails("INVALID_IP_ADDRESS_SPECIFIED", x.VIF.add_ipv6_allowed, vif, "")
+    for version, one, two in ((4, "10.0.0.1", "10.0.0.2"), (6, "fd00::1", "fd00::2")):
+        def call(verb, *args, kind=f"ipv{version}_allowed"):
+            return x.call(f"VIF.{verb}_{kind}", vif, *args)
+        call("set", [one])
+        t.effect(f"VIF.set_ipv{version}_allowed", call("get") == [one])
+        call("add", two)
+        call("add", two)
+        t.effect(f"VIF.add_ipv{version}_allowed", sorted(call("get")) == [one, two])
+        call("remove", one)
+        t.effect(f"VIF.remove_ipv{version}_allowed", call("get") == [two])
+        t.fails("HANDLE_INVALID", lambda: x.call(f"VIF.remove_ipv{version}_allowed", "OpaqueRef:none", one))
+    t.fails("VIF_IN_USE", x.network.set_default_locking_mode, net, "disabled")
+    for mode in ("locked", "disabled", "unlocked", "locked"):
+        x.VIF.set_locking_mode(vif, mode)
+        t.effect("VIF.set_locking_mode", x.VIF.get_locking_mode(vif) == mode)
+    t.fails("HANDLE_INVALID", x.VIF.set_locking_mode, "OpaqueRef:none", "locked")
+    x.network.set_default_locking_mode(net, "disabled")
+    t.effect("network.set_default_locking_mode", x.network.get_default_locking_mode(net) == "disabled")
+
+
 class Guest:
     """Debian's kernel and busybox, spoken to through its serial console."""
 
@@ -161,11 +192,29 @@ def guests_that_speak_get_addresses_reach_out_and_each_other_and_do_not_notice_t
     a.sh("ping -c 3 -W 1 -b 172.20.0.255")
     t.equal(c.sh(count)[1], before, "it hears nothing, broadcasts included")
 
+    # A guest that is locked to its address has no other one, and a disabled one none at all
+    locked = a.vifs[1]
+    a.sh(f"ip addr add 172.20.0.77/24 dev {a.nic(1)}")
+
+    def pings(source):
+        return a.sh(f"ping -c 2 -W 1 -I {source} 172.20.0.2")[0] == 0
+
+    t.check(pings("172.20.0.77"), "not locked")
+    x.VIF.set_ipv4_allowed(locked, ["172.20.0.1"])
+    x.VIF.set_locking_mode(locked, "locked")
+    t.equal((pings("172.20.0.1"), pings("172.20.0.77")), (True, False), "locked")
+    x.VIF.set_locking_mode(locked, "disabled")
+    t.check(not pings("172.20.0.1"), "disabled")
+    x.VIF.set_locking_mode(locked, "locked")
+
     # The net process dies: what runs goes on, and new cables plug
     old = t.host.daemon_pids()["net"]
     os.kill(old, signal.SIGKILL)
     t.equal(a.sh("ping -c 2 -W 5 172.20.0.2")[0], 0, "while net is dead")
+    t.check(not pings("172.20.0.77"), "a lock holds while net is dead")
     t.eventually(lambda: t.host.daemon_pids().get("net") not in (None, old), "net is back")
+    x.VIF.add_ipv4_allowed(locked, "172.20.0.77")
+    t.check(pings("172.20.0.77"), "the new net process unlocks it")
     nic = b.nic()  # DHCP is back too, though nobody plugged anything
     t.equal(b.sh(f"ip addr flush dev {nic}; udhcpc -q -n -t 15 -T 1 -i {nic} -s /usr/share/udhcpc/script", 90)[0], 0)
     t.equal(b.address(nic), addresses[1], "the address it had: leases are remembered")
