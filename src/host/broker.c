@@ -39,9 +39,12 @@ struct err *broker_disk(const struct broker *b, struct arena *a, struct vm_disk 
 struct err *broker_nic(const struct broker *b, struct arena *a, const char *vm, struct vm_nic *nic)
 {
     uint64_t mtu = nic->mtu > 0 ? (uint64_t)nic->mtu : nic->network.mtu;
-    struct net_tap_open_req req = {
-        .bridge = nic->network.bridge, .vm = vm, .position = nic->position, .mac = nic->mac, .mtu = mtu, .lock = nic->lock
-    };
+    struct net_tap_open_req req = { .bridge = nic->network.bridge,
+        .vm = vm,
+        .position = nic->position,
+        .mac = nic->mac,
+        .mtu = mtu,
+        .lock = nic->lock };
     struct net_tap_open_rep rep;
     struct ipc_peer *peer;
 
