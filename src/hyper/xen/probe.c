@@ -84,20 +84,24 @@ static void check_power(struct probe *p, struct hyper_guest *g, enum hyper_power
             when, powers[state.power]);
 }
 
-/* Waits as the vm room does: asks again whenever the hypervisor says that something changed. */
+/* Waits as the vm room does: asks again whenever the hypervisor says that something changed. It may say so while the
+ * question is still under way, when nobody waits yet. */
 static void await_power(struct probe *p, struct hyper_guest *g, enum hyper_power wanted, const char *when)
 {
     uint64_t deadline = clock_now(p->loop) + PATIENCE_US;
     struct hyper_state state;
 
     for (;;) {
+        unsigned told = p->n_states;
         struct err *e = ops->query(g, &state);
 
         if (e) {
             check_ok(p, e, when);
             return;
         }
-        if (state.power == wanted || !waitq_wait(&p->change, deadline))
+        if (state.power == wanted)
+            break;
+        if (told == p->n_states && !waitq_wait(&p->change, deadline))
             break;
     }
     check(p, state.power == wanted, "%s: %s, told of %u changes", when, powers[state.power], p->n_states);
