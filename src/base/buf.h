@@ -30,7 +30,7 @@ void buf_grow_add(struct buf *b, const void *p, size_t len); /* buf_add() where 
 /* Here, and not in buf.c, because replies are made of millions of short pieces. */
 static inline void buf_add(struct buf *b, const void *p, size_t len)
 {
-    if (b->overflow || len >= b->size - b->len) {
+    if (!len || b->overflow || len >= b->size - b->len) {
         buf_grow_add(b, p, len);
         return;
     }

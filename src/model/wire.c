@@ -170,7 +170,7 @@ void wire_map_key(struct buf *b, enum envelope e, bool first, const char *key)
     if (is_xml(e))
         buf_add_c(b, "<member><name>");
     else
-        buf_add(b, ",\"" + first, 2 - first);
+        buf_add_c(b, &",\""[first]);
     add_text(b, e, key, strlen(key));
     if (is_xml(e))
         buf_add_c(b, "</name>");
