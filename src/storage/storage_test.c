@@ -689,6 +689,19 @@ TEST_FIBER(images_of_a_library_are_disks_with_lasting_names)
 
 /* No room */
 
+/* What the failed import gave back, or could not use. */
+static void fill(const char *folder)
+{
+    AUTO(mem_drop) char *path = mem_printf("%s/filler", folder);
+    AUTO(fd_drop) int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    char zeros[4096] = { 0 };
+
+    CHECK(fd >= 0);
+    while (write(fd, zeros, sizeof(zeros)) > 0)
+        ;
+    CHECK_INT(errno, ENOSPC);
+}
+
 TEST_FIBER(a_full_medium_says_so)
 {
     struct world w;
@@ -704,6 +717,7 @@ TEST_FIBER(a_full_medium_says_so)
     attach_new(&w);
     CHECK_OK(create(&w, VDI, 8 * MIB, "qcow2", NULL));
     struct err *e = import(&w, VDI, pattern(w.a, 8 * MIB, 13), 8 * MIB, &n);
+    fill(w.location);
     struct err *e2 = create(&w, VDI2, 8 * MIB, "qcow2", NULL);
     bool left = in_folder(&w, ".new-" VDI2 ".qcow2");
     int unmounted = umount2(w.location, MNT_DETACH);
