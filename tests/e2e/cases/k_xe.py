@@ -52,7 +52,7 @@ def a_vm_lives_its_life_by_xe(t):
     xe, x = Shell(t), t.x
     vm = xe("vm-install", "template=Other install media", "new-name-label=by xe")
     ref = x.VM.get_by_uuid(vm)
-    t.adopt(ref)
+    t._vms.append(ref)
     t.equal((x.VM.get_name_label(ref), x.VM.get_is_a_template(ref)), ("by xe", False))
     xe("vm-memory-limits-set", "vm=by xe", "static-min=16MiB", "dynamic-min=32MiB", "dynamic-max=32MiB", "static-max=32MiB")
     t.equal(int(x.VM.get_memory_static_min(ref)), 16 * MIB)
@@ -241,12 +241,12 @@ def bash_completes_verbs_parameters_and_objects(t):
     t.equal(complete("xe vm-list params=uuid,power-s"), ["uuid,power-state"])
 
 
-# The guide: its commands in order, in one shell, what they print against what it says.
+# The documents: their commands in order, in one shell, what they print against what they say.
 
-def guide():
-    """(command, expected output) of docs/xe.md."""
+def commands(document):
+    """(command, expected output) of a file in docs/."""
     found = []
-    for block in re.findall(r"```console\n(.*?)```", (ROOT / "docs/xe.md").read_text(), re.S):
+    for block in re.findall(r"```console\n(.*?)```", (ROOT / "docs" / document).read_text(), re.S):
         for piece in re.split(r"^\$ ", block, flags=re.M)[1:]:
             command, _, output = piece.partition("\n")
             found.append((command, output.rstrip("\n")))
@@ -257,20 +257,25 @@ def plain(text):
     return HOST.sub("HOST", TIME.sub("TIME", UUID.sub("UUID", text))).rstrip("\n")
 
 
-def run_guide(xe):
-    """Gives (command, expected, printed, exit code); variables live on from command to command."""
-    names = sorted(set(re.findall(r"^([A-Z]+)=", "\n".join(c for c, _ in guide()), re.M)))
+def is_true(t, document):
+    """Runs a document's commands; variables live on from command to command."""
+    xe, found = Shell(t), commands(document)
+    names = sorted(set(re.findall(r"^([A-Z]+)=", "\n".join(c for c, _ in found), re.M)))
     state = xe.home / "state"
     state.write_text("")
-    for command, expected in guide():
+    t.check(found, f"docs/{document} has commands")
+    for command, expected in found:
         code, out = xe.bash(f". {state}; {command}\nrc=$?; declare -p {' '.join(names)} >{state} 2>/dev/null; exit $rc")
-        yield command, expected, out.rstrip("\n"), code
+        t.equal(code, 0, f"{command}: {out}")
+        t.equal(plain(out), plain(expected), f"the output of: {command}")
 
 
 @case(own_host=True, on=("sim",))
-def the_guide_tells_the_truth(t):
-    """docs/xe.md; on the simulator only, whose guests answer the power button at once."""
-    xe = Shell(t)
-    for command, expected, out, code in run_guide(xe):
-        t.equal(code, 0, f"{command}: {out}")
-        t.equal(plain(out), plain(expected), f"the output of: {command}")
+def the_guide_to_xe_tells_the_truth(t):
+    """On the simulator only, whose guests answer the power button at once."""
+    is_true(t, "xe.md")
+
+
+@case(own_host=True)
+def the_users_guide_tells_the_truth(t):
+    is_true(t, "guide.md")
