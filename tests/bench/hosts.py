@@ -1,15 +1,11 @@
 """Throwaway hosts for measuring, and crowds of VMs on them."""
-import http.client
 import statistics
 import subprocess
-import threading
-from pathlib import Path
 
 from throwaway import Host
-from xapi import Client, Failure
+from xapi import side_by_side
 
 MIB = 1 << 20
-ROOT = Path(__file__).resolve().parent.parent.parent
 median = statistics.median
 
 
@@ -62,28 +58,4 @@ class Bed(Host):
         return self.side_by_side(range(n), make, workers)
 
     def side_by_side(self, items, work, workers=8):
-        """work(client, item) for all of them from as many connections as there are workers; their results."""
-        todo, lock, errors, results = iter(list(items)), threading.Lock(), [], []
-
-        def run():
-            x = Client(self.url, timeout=600)
-            x.session_ref = self.x.session_ref
-            while not errors:
-                with lock:
-                    item = next(todo, None)
-                if item is None:
-                    return
-                try:
-                    results.append(work(x, item))
-                except (Failure, OSError, http.client.HTTPException) as e:
-                    errors.append(e)
-            x.close()
-
-        threads = [threading.Thread(target=run, daemon=True) for _ in range(workers)]
-        for t in threads:
-            t.start()
-        for t in threads:
-            t.join()
-        if errors:
-            raise errors[0]
-        return results
+        return side_by_side(self.x, items, work, workers)

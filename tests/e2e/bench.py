@@ -9,7 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT / "tools/lib"))
 from throwaway import Host, StartError, free_port  # noqa: E402,F401
-from xapi import NULL, Client, Failure, ProtocolError, open_socket  # noqa: E402,F401
+from xapi import NULL, Client, Failure, ProtocolError, open_socket, side_by_side  # noqa: E402,F401
 
 MIB = 1 << 20
 CASES = []

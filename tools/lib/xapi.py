@@ -266,3 +266,30 @@ class Client:
             return r.status, r.headers, r.read()
         finally:
             c.close()
+
+
+def side_by_side(client, items, work, workers=8):
+    """work(client, item) for all items, from as many connections as there are workers; their results, in no order."""
+    todo, lock, errors, results = iter(list(items)), threading.Lock(), [], []
+
+    def run():
+        x = client.sibling(timeout=600)
+        while not errors:
+            with lock:
+                item = next(todo, None)
+            if item is None:
+                break
+            try:
+                results.append(work(x, item))
+            except Exception as e:  # noqa: BLE001 - told by the caller
+                errors.append(e)
+        x.close()
+
+    threads = [threading.Thread(target=run, daemon=True) for _ in range(workers)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    if errors:
+        raise errors[0]
+    return results

@@ -4,37 +4,11 @@ import re
 import threading
 from pathlib import Path
 
-from bench import MIB, Client, case
+from bench import MIB, case, side_by_side
 
 MANY = {"sim": int(os.environ.get("RUNNYMEDE_MANY_SIM", "1000")), "qemu": int(os.environ.get("RUNNYMEDE_MANY_QEMU", "300"))}
 LIVES = {"sim": int(os.environ.get("RUNNYMEDE_LIVES_SIM", "5000")), "qemu": int(os.environ.get("RUNNYMEDE_LIVES_QEMU", "400"))}
 WORKERS = 8
-
-
-def side_by_side(t, items, work):
-    """work(client, item) for all of them, from as many connections as there are workers."""
-    todo, lock, errors = iter(items), threading.Lock(), []
-
-    def run():
-        x = Client(t.host.url, timeout=300)
-        x.session_ref = t.x.session_ref
-        while not errors:
-            with lock:
-                item = next(todo, None)
-            if item is None:
-                return
-            try:
-                work(x, item)
-            except Exception as e:  # noqa: BLE001 - told by the caller
-                errors.append(e)
-
-    threads = [threading.Thread(target=run, daemon=True) for _ in range(WORKERS)]
-    for w in threads:
-        w.start()
-    for w in threads:
-        w.join()
-    if errors:
-        raise errors[0]
 
 
 @case(own_host=True, slow=True)
@@ -42,13 +16,13 @@ def many_guests_run_at_once_and_none_is_lost(t):
     n, x = MANY[t.hypervisor], t.x
     vms = [t.vm(f"guest {i}", memory=16 * MIB) for i in range(n)]
     for round_ in range(1 if n > 300 else 3):
-        side_by_side(t, vms, lambda c, vm: c.VM.start(vm, False, False))
+        side_by_side(t.x, vms, lambda c, vm: c.VM.start(vm, False, False))
         running = [r for r in x.VM.get_all_records().values() if r["power_state"] == "Running" and not r["is_control_domain"]]
         t.equal(len(running), n, f"running in round {round_}")
         t.equal(len({r["domid"] for r in running}), n, "each has a number of its own")
         if t.qemu:
             t.equal(len(t.host.guests()), n, "one QEMU each")
-        side_by_side(t, vms, lambda c, vm: c.VM.hard_shutdown(vm))
+        side_by_side(t.x, vms, lambda c, vm: c.VM.hard_shutdown(vm))
         t.equal({x.VM.get_power_state(v) for v in vms}, {"Halted"})
         t.eventually(lambda: not t.host.guests(), "no QEMU is left", 60)
         t.equal(list((t.host.run / "vm").iterdir()), [], "no cell is left")
@@ -76,9 +50,9 @@ def many_lives_leave_no_memory_descriptor_or_process_behind(t):
 
     locks = {vm: threading.Lock() for vm in vms}
     lives = [vms[i % WORKERS] for i in range(LIVES[t.hypervisor])]
-    side_by_side(t, lives[:len(lives) // 4], live)  # caches fill, tables grow to their size
+    side_by_side(t.x, lives[:len(lives) // 4], live)  # caches fill, tables grow to their size
     before, processes = footprint(t), len(t.host.processes())
-    side_by_side(t, lives, live)
+    side_by_side(t.x, lives, live)
     after = footprint(t)
     t.equal(len(t.host.processes()), processes, "processes")
     for name, (memory, descriptors) in after.items():
