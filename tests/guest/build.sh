@@ -19,7 +19,8 @@ disk|iso)
         cp "$work/cd/boot.bin" "$out"
         truncate -s 1M "$out"
     else
-        xorriso -as mkisofs -quiet -V RUNNYMEDE -b boot.bin -no-emul-boot -boot-load-size 32 -o "$out" "$work/cd" 2>/dev/null
+        xorriso -as mkisofs -quiet -V RUNNYMEDE -b boot.bin -no-emul-boot -boot-load-size 32 -o "$out" "$work/cd" \
+            2>"$work/log" || { cat "$work/log" >&2; exit 1; }
     fi
     ;;
 esac
