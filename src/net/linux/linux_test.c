@@ -343,45 +343,67 @@ static bool hears(int tap, uint16_t type)
     }
 }
 
+#define MINE "52:54:00:00:00:01"
+#define YOURS "52:54:00:00:00:02"
+#define VM "11111111-2222-4333-8444-555555555555"
+
+static const struct net_tap_open_req yours = {
+    .bridge = "xapi0", .vm = "b", .mac = YOURS, .mtu = 1500, .lock = { .mode = "unlocked" }
+};
+
+/* Two guests in one network: `a`, who is watched, and `c`, who listens. */
+struct pair {
+    struct net_backend b;
+    int a, c;
+};
+
+static void pair_init(struct pair *p, struct net_lock lock)
+{
+    struct net_tap_open_req mine = { .bridge = "xapi0", .vm = VM, .mac = MINE, .mtu = 1500, .lock = lock };
+    char name[16];
+
+    CHECK_OK(linux_net_init(&p->b, &dhcp));
+    CHECK_OK(bridge_up(&p->b, "xapi0", ""));
+    CHECK_OK(p->b.tap_open(p->b.ctx, &mine, &p->a, name));
+    CHECK_OK(p->b.tap_open(p->b.ctx, &yours, &p->c, name));
+}
+
+static void pair_done(struct pair *p)
+{
+    fd_drop(&p->a);
+    fd_drop(&p->c);
+    net_backend_free(&p->b);
+}
+
 TEST(a_guest_speaks_with_its_own_address_only)
 {
-    static const char mine[] = "52:54:00:00:00:01", yours[] = "52:54:00:00:00:02";
-    struct net_tap_open_req
-        one = { .bridge = "xapi0", .vm = "a", .mac = mine, .mtu = 1500, .lock = { .mode = "unlocked" } },
-        two = { .bridge = "xapi0", .vm = "b", .mac = yours, .mtu = 1500, .lock = { .mode = "unlocked" } };
     unsigned char f[60];
-    struct net_backend b;
     char name[16];
-    int a = -1, c = -1;
+    struct pair p;
 
     if (!in_own_network())
         return;
-    CHECK_OK(linux_net_init(&b, &dhcp));
-    CHECK_OK(bridge_up(&b, "xapi0", ""));
-    CHECK_OK(b.tap_open(b.ctx, &one, &a, name));
-    CHECK_OK(b.tap_open(b.ctx, &two, &c, name));
-    frame(f, mine, 0x88b5);
-    send_frame(a, f);
-    CHECK(hears(c, 0x88b5));
-    frame(f, yours, 0x88b6);
-    send_frame(a, f);
-    CHECK(!hears(c, 0x88b6));
-    frame(f, mine, 0x0806); /* ARP that tells of somebody else's address */
+    pair_init(&p, (struct net_lock){ .mode = "unlocked" });
+    frame(f, MINE, 0x88b5);
+    send_frame(p.a, f);
+    CHECK(hears(p.c, 0x88b5));
+    frame(f, YOURS, 0x88b6);
+    send_frame(p.a, f);
+    CHECK(!hears(p.c, 0x88b6));
+    frame(f, MINE, 0x0806); /* ARP that tells of somebody else's address */
     memcpy(f + 14, "\0\1\x8\0\6\4\0\2", 8);
     memcpy(f + 22, "\x52\x54\0\0\0\2", 6);
-    send_frame(a, f);
-    CHECK(!hears(c, 0x0806));
+    send_frame(p.a, f);
+    CHECK(!hears(p.c, 0x0806));
     memcpy(f + 22, f + 6, 6);
-    send_frame(a, f);
-    CHECK(hears(c, 0x0806));
-    fd_drop(&a);
-    CHECK_OK(b.tap_open(b.ctx, &two, &a, name)); /* the first one's name, and another address */
-    frame(f, yours, 0x88b7);
-    send_frame(a, f);
-    CHECK(hears(c, 0x88b7));
-    fd_drop(&a);
-    fd_drop(&c);
-    net_backend_free(&b);
+    send_frame(p.a, f);
+    CHECK(hears(p.c, 0x0806));
+    fd_drop(&p.a);
+    CHECK_OK(p.b.tap_open(p.b.ctx, &yours, &p.a, name)); /* the first one's name, and another address */
+    frame(f, YOURS, 0x88b7);
+    send_frame(p.a, f);
+    CHECK(hears(p.c, 0x88b7));
+    pair_done(&p);
 }
 
 /* ARP behind these tags, in the guest's own frame, that tells of this address. */
@@ -402,7 +424,6 @@ static void tagged_arp(unsigned char *f, const char *from, const uint16_t *tags,
 
 TEST(no_tag_hides_what_a_guest_says_of_others)
 {
-    static const char mine[] = "52:54:00:00:00:01", yours[] = "52:54:00:00:00:02";
     static const struct {
         size_t n;
         uint16_t tags[6]; /* type and number of each */
@@ -417,31 +438,21 @@ TEST(no_tag_hides_what_a_guest_says_of_others)
         { 1, { 0x88a8, 0 }, false },
         { 2, { 0x88a8, 0, 0x8100, 0 }, false },
     };
-    struct net_tap_open_req
-        one = { .bridge = "xapi0", .vm = "a", .mac = mine, .mtu = 1500, .lock = { .mode = "unlocked" } },
-        two = { .bridge = "xapi0", .vm = "b", .mac = yours, .mtu = 1500, .lock = { .mode = "unlocked" } };
     unsigned char f[60];
-    struct net_backend b;
-    char name[16];
-    int a = -1, c = -1;
+    struct pair p;
 
     if (!in_own_network())
         return;
-    CHECK_OK(linux_net_init(&b, &dhcp));
-    CHECK_OK(bridge_up(&b, "xapi0", ""));
-    CHECK_OK(b.tap_open(b.ctx, &one, &a, name));
-    CHECK_OK(b.tap_open(b.ctx, &two, &c, name));
+    pair_init(&p, (struct net_lock){ .mode = "unlocked" });
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-        tagged_arp(f, mine, cases[i].tags, cases[i].n, yours);
-        send_frame(a, f);
-        CHECK(!hears(c, cases[i].tags[0]));
-        tagged_arp(f, mine, cases[i].tags, cases[i].n, mine);
-        send_frame(a, f);
-        CHECK_INT(hears(c, cases[i].tags[0]), cases[i].own);
+        tagged_arp(f, MINE, cases[i].tags, cases[i].n, YOURS);
+        send_frame(p.a, f);
+        CHECK(!hears(p.c, cases[i].tags[0]));
+        tagged_arp(f, MINE, cases[i].tags, cases[i].n, MINE);
+        send_frame(p.a, f);
+        CHECK_INT(hears(p.c, cases[i].tags[0]), cases[i].own);
     }
-    fd_drop(&a);
-    fd_drop(&c);
-    net_backend_free(&b);
+    pair_done(&p);
 }
 
 /* IPv4 from this address, UDP where ports are given. */
@@ -510,88 +521,72 @@ static bool passes(int from, int to, const unsigned char *f)
     }
 }
 
-#define MINE "52:54:00:00:00:01"
 #define NS 135
 #define NA 136
-
-#define VM "11111111-2222-4333-8444-555555555555"
 
 TEST(a_locked_guest_speaks_with_the_addresses_it_was_given)
 {
     static const char *const v4[] = { "10.0.0.1" }, *const v6[] = { "fd00::1" };
-    struct net_tap_open_req one = { .bridge = "xapi0",
-        .vm = VM,
-        .mac = MINE,
-        .mtu = 1500,
-        .lock = { .mode = "locked", .ipv4 = (const char **)v4, .n_ipv4 = 1 } };
-    struct net_tap_open_req two = {
-        .bridge = "xapi0", .vm = "b", .mac = "52:54:00:00:00:02", .mtu = 1500, .lock = { .mode = "unlocked" }
+    struct net_tap_lock_req lock = {
+        .vm = VM, .mac = MINE, .lock = { .mode = "locked", .ipv4 = (const char **)v4, .n_ipv4 = 1 }
     };
-    struct net_tap_lock_req lock = { .vm = VM, .mac = MINE, .lock = one.lock };
     unsigned char f[80];
-    struct net_backend b;
-    char name[16];
-    int a = -1, c = -1;
+    struct pair p;
 
     if (!in_own_network())
         return;
-    CHECK_OK(linux_net_init(&b, &dhcp));
-    CHECK_OK(bridge_up(&b, "xapi0", ""));
-    CHECK_OK(b.tap_open(b.ctx, &one, &a, name));
-    CHECK_OK(b.tap_open(b.ctx, &two, &c, name));
+    pair_init(&p, lock.lock);
 
     ipv4_frame(f, MINE, "10.0.0.1", 0, 0);
-    CHECK(passes(a, c, f));
+    CHECK(passes(p.a, p.c, f));
     ipv4_frame(f, MINE, "10.0.0.2", 0, 0);
-    CHECK(!passes(a, c, f));
+    CHECK(!passes(p.a, p.c, f));
     ipv4_frame(f, MINE, "0.0.0.0", 68, 67); /* asks for a lease */
-    CHECK(passes(a, c, f));
+    CHECK(passes(p.a, p.c, f));
     ipv4_frame(f, MINE, "0.0.0.0", 68, 53);
-    CHECK(!passes(a, c, f));
+    CHECK(!passes(p.a, p.c, f));
     arp_frame(f, MINE, "10.0.0.1");
-    CHECK(passes(a, c, f));
+    CHECK(passes(p.a, p.c, f));
     arp_frame(f, MINE, "10.0.0.2");
-    CHECK(!passes(a, c, f));
+    CHECK(!passes(p.a, p.c, f));
     ipv6_frame(f, MINE, "fe80::5054:ff:fe00:1", 0, NULL); /* no IPv6 address was given */
-    CHECK(!passes(a, c, f));
+    CHECK(!passes(p.a, p.c, f));
     frame(f, MINE, 0x88b5); /* nor any other protocol */
-    CHECK(!passes(a, c, f));
+    CHECK(!passes(p.a, p.c, f));
 
     lock.lock.ipv6 = (const char **)v6;
     lock.lock.n_ipv6 = 1;
-    CHECK_OK(b.tap_lock(b.ctx, &lock));
+    CHECK_OK(p.b.tap_lock(p.b.ctx, &lock));
     ipv6_frame(f, MINE, "fd00::1", 0, NULL);
-    CHECK(passes(a, c, f));
+    CHECK(passes(p.a, p.c, f));
     ipv6_frame(f, MINE, "fd00::2", 0, NULL);
-    CHECK(!passes(a, c, f));
+    CHECK(!passes(p.a, p.c, f));
     ipv6_frame(f, MINE, "fe80::5054:ff:fe00:1", 0, NULL);
-    CHECK(passes(a, c, f));
+    CHECK(passes(p.a, p.c, f));
     ipv6_frame(f, MINE, "fd00::1", NA, "fd00::1");
-    CHECK(passes(a, c, f));
+    CHECK(passes(p.a, p.c, f));
     ipv6_frame(f, MINE, "fd00::1", NA, "fd00::2"); /* takes a neighbour's address */
-    CHECK(!passes(a, c, f));
+    CHECK(!passes(p.a, p.c, f));
     ipv6_frame(f, MINE, "::", NS, "fd00::1"); /* is it free? */
-    CHECK(passes(a, c, f));
+    CHECK(passes(p.a, p.c, f));
     ipv6_frame(f, MINE, "::", NS, "fd00::2"); /* says that a neighbour's is not */
-    CHECK(!passes(a, c, f));
+    CHECK(!passes(p.a, p.c, f));
     ipv6_frame(f, MINE, "fe80::5054:ff:fe00:1", 134, NULL); /* a router it is not */
-    CHECK(!passes(a, c, f));
+    CHECK(!passes(p.a, p.c, f));
 
     lock.lock.mode = "disabled";
-    CHECK_OK(b.tap_lock(b.ctx, &lock));
+    CHECK_OK(p.b.tap_lock(p.b.ctx, &lock));
     ipv4_frame(f, MINE, "10.0.0.1", 0, 0);
-    CHECK(!passes(a, c, f));
-    ipv4_frame(f, "52:54:00:00:00:02", "10.0.0.9", 0, 0);
-    CHECK(!passes(c, a, f)); /* and hears nothing */
+    CHECK(!passes(p.a, p.c, f));
+    ipv4_frame(f, YOURS, "10.0.0.9", 0, 0);
+    CHECK(!passes(p.c, p.a, f)); /* and hears nothing */
     lock.lock.mode = "unlocked";
-    CHECK_OK(b.tap_lock(b.ctx, &lock));
+    CHECK_OK(p.b.tap_lock(p.b.ctx, &lock));
     ipv4_frame(f, MINE, "10.0.0.2", 0, 0);
-    CHECK(passes(a, c, f));
+    CHECK(passes(p.a, p.c, f));
     lock.lock.mode = "locked";
     lock.lock.ipv4 = (const char *[]){ "10.0.0.1; drop" };
-    CHECK_ERR(b.tap_lock(b.ctx, &lock), "INTERNAL_ERROR");
-    CHECK(passes(a, c, f)); /* what was, stays */
-    fd_drop(&a);
-    fd_drop(&c);
-    net_backend_free(&b);
+    CHECK_ERR(p.b.tap_lock(p.b.ctx, &lock), "INTERNAL_ERROR");
+    CHECK(passes(p.a, p.c, f)); /* what was, stays */
+    pair_done(&p);
 }
