@@ -345,6 +345,27 @@ TEST_FIBER(a_disk_that_somebody_writes_is_not_inserted)
     fixture_done(&f);
 }
 
+TEST_FIBER(a_vif_is_not_locked_while_its_cable_is_laid)
+{
+    struct value starting[] = { value_str("OpaqueRef:task"), value_str("start") };
+    struct fixture f;
+    uint64_t gen = 0;
+
+    fixture_init(&f, loop);
+    const char *vm = new_vm(&f, "web1");
+    const char *vif = fixture_result(&f, vif_body(&f, vm, "0", "", "network_default"));
+    struct tx *t = tx_begin(f.store);
+    tx_set(t, vm, F_VM_current_operations, value_map(starting, 1));
+    CHECK_OK(tx_apply(t, &gen));
+    CHECK(strstr(
+        fixture_call(&f, f.session, "VIF.set_locking_mode", vif, "locked", NULL), "OTHER_OPERATION_IN_PROGRESS"));
+    t = tx_begin(f.store);
+    tx_set(t, vm, F_VM_current_operations, value_map(NULL, 0));
+    CHECK_OK(tx_apply(t, &gen));
+    CHECK(strstr(fixture_call(&f, f.session, "VIF.set_locking_mode", vif, "locked", NULL), OK));
+    fixture_done(&f);
+}
+
 TEST_FIBER(a_vif_is_checked_to_the_letter)
 {
     struct fixture f;

@@ -3,6 +3,7 @@
 #include <string.h>
 #include "core/implicit.h"
 #include "core/network.h"
+#include "core/ops.h"
 #include "core/vm.h"
 
 static struct err *check_addresses(int family, const char *parameter, const struct value *set)
@@ -41,23 +42,36 @@ struct net_lock vif_lock(struct arena *a, const struct row *vif, const struct ro
     return lock;
 }
 
-/* What is plugged follows at once. */
+/* What is plugged follows at once. Nothing waits between the look at the VIF and the message: the last word wins. */
 static struct err *apply(struct call *c, const char *ref)
 {
+    struct net_tap_lock_req req = { 0 };
     struct ipc_peer *net = NULL;
     const struct row *vif = NULL;
-    struct net_tap_lock_req req = { 0 };
 
     TRY(call_row(c, C_VIF, ref, &vif));
+    if (!row_bool(vif, F_VIF_currently_attached))
+        return NULL;
+    TRY(core_need_net(c->core, &net));
+    TRY(call_row(c, C_VIF, ref, &vif));
     const struct row *vm = row_follow(c->core->store, vif, F_VIF_VM);
-    if (!row_bool(vif, F_VIF_currently_attached) || !vm ||
-        !str_to_i64(str_of(row_str(vif, F_VIF_device)), &req.position))
+    if (!vm || !str_to_i64(str_of(row_str(vif, F_VIF_device)), &req.position))
         return NULL;
     req.vm = arena_strdup(c->arena, row_str(vm, F_VM_uuid));
     req.mac = arena_strdup(c->arena, row_str(vif, F_VIF_MAC));
     req.lock = vif_lock(c->arena, vif, row_follow(c->core->store, vif, F_VIF_network));
-    TRY(core_need_net(c->core, &net));
     return net_tap_lock(net, c->arena, &req);
+}
+
+/* While it is being plugged or its VM started, the tap is made with the lock of a moment ago. */
+static struct err *check_settled(const struct call *c, const struct row *vif)
+{
+    const struct row *vm = row_follow(c->core->store, vif, F_VIF_VM);
+
+    if (row_bool(vif, F_VIF_currently_attached))
+        return NULL;
+    TRY(ops_conflict(&vif_ops, vif));
+    return vm ? ops_conflict(&vm_ops, vm) : NULL;
 }
 
 /* A lock that does not hold is not told: where the network cannot follow, the old value comes back. */
@@ -66,6 +80,7 @@ static struct err *change(struct call *c, const char *ref, const struct field *f
     const struct row *vif = NULL;
 
     TRY(call_row(c, C_VIF, ref, &vif));
+    TRY(check_settled(c, vif));
     struct value old = value_copy(c->arena, row_get(vif, f));
     TRY(core_set(c->core, ref, f, v));
     struct err *e = apply(c, ref);

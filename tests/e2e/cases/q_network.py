@@ -53,6 +53,7 @@ def a_vif_is_locked_to_addresses(t):
     t.fails("INVALID_IP_ADDRESS_SPECIFIED", x.VIF.add_ipv4_allowed, vif, "fd00::1")
     t.fails("INVALID_IP_ADDRESS_SPECIFIED", x.VIF.set_ipv6_allowed, vif, ["10.0.0.1"])
     t.fails("INVALID_IP_ADDRESS_SPECIFIED", x.VIF.add_ipv6_allowed, vif, "")
+    t.fails("INVALID_IP_ADDRESS_SPECIFIED", x.VIF.create, {**x.VIF.get_record(vif), "device": "1", "MAC": "", "ipv4_allowed": ["here"]})
     for version, one, two in ((4, "10.0.0.1", "10.0.0.2"), (6, "fd00::1", "fd00::2")):
         def call(verb, *args, kind=f"ipv{version}_allowed"):
             return x.call(f"VIF.{verb}_{kind}", vif, *args)
