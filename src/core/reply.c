@@ -29,10 +29,16 @@ void reply_clear(struct reply *r)
     r->failed = NULL;
 }
 
-static struct err *write_out(struct reply *r)
+static struct err *check_size(const struct reply *r)
 {
     if (r->text.overflow || r->text.len > REPLY_MAX - r->spilled)
         return err_internal("the answer is larger than %lu bytes", REPLY_MAX);
+    return NULL;
+}
+
+static struct err *write_out(struct reply *r)
+{
+    TRY(check_size(r));
     if (r->fd < 0)
         r->fd = memfd_create("reply", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     if (r->fd < 0)
@@ -59,9 +65,7 @@ struct err *reply_check(const struct reply *r)
 {
     if (r->failed)
         return err_internal("%s", err_text(r->failed));
-    if (r->text.overflow || r->text.len > REPLY_MAX - r->spilled)
-        return err_internal("the answer is larger than %lu bytes", REPLY_MAX);
-    return NULL;
+    return check_size(r);
 }
 
 struct err *reply_end(struct reply *r, struct arena *a, struct str *ret_body, int *ret_fd)

@@ -70,7 +70,6 @@ static struct value new_other_config(struct call *c, const struct row *vm)
     return v;
 }
 
-/* A guest that was copied must notice: a number that no other guest had. */
 static const char *create_record(
     struct call *c, struct tx *t, const struct row *vm, const char *name, struct value other_config)
 {
@@ -86,6 +85,7 @@ static const char *create_record(
     fields[n++] = (struct tx_field){ F_VM_name_label, value_str(name) };
     fields[n++] = (struct tx_field){ F_VM_other_config, other_config };
     fields[n++] = (struct tx_field){ F_VM_power_state, value_str("Halted") };
+    /* a guest that was copied must notice */
     const char *generation = *row_str(vm, F_VM_generation_id) ? generation_fresh(c->arena) : "";
     fields[n++] = (struct tx_field){ F_VM_generation_id, value_str(generation) };
     fields[n++] = (struct tx_field){ F_VM_domid, value_int(-1) };

@@ -584,11 +584,6 @@ static struct err *qemu_unpause(struct hyper_guest *g)
     return qemu_call(qemu_of(g), "cont", NULL, -1, NULL);
 }
 
-static struct err *qemu_request_shutdown(struct hyper_guest *g)
-{
-    return qemu_call(qemu_of(g), "system_powerdown", NULL, -1, NULL);
-}
-
 /* The keys are held down together, as for a person. */
 static struct err *press_sysrq(struct qemu *q, char key)
 {
@@ -611,6 +606,11 @@ static struct err *qemu_press(struct hyper_guest *g, const char *what, char key)
         if (cstr_eq(what, commands[i][0]))
             return qemu_call(qemu_of(g), commands[i][1], NULL, -1, NULL);
     return err_internal("nothing to press is called %s", what);
+}
+
+static struct err *qemu_request_shutdown(struct hyper_guest *g)
+{
+    return qemu_press(g, "power", 0);
 }
 
 static struct err *reboot_action(struct qemu *q, const char *action)
