@@ -38,6 +38,7 @@ static const struct {
     { "vm-memory-dynamic-range-set", "vm-set-memory-dynamic-range" },
     { "vm-memory-static-range-set", "vm-set-memory-static-range" },
     { "vm-memory-target-set", "vm-set-memory-target-live" },
+    { "vm-memory-target-wait", "vm-wait-memory-target-live" },
     { "vm-memory-limits-set", "vm-set-memory-limits" },
     { "vm-compute-maximum-memory", "vm-maximise-memory" },
     { "vm-memory-shadow-multiplier-set", "vm-set-shadow-multiplier-live" },

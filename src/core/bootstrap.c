@@ -342,6 +342,7 @@ struct err *core_start(struct core *c, uint64_t deadline_us)
             return err_internal("the services of this host did not come up: host %s, storage %s, net %s",
                 c->host ? "up" : "missing", c->storage ? "up" : "missing", c->net ? "up" : "missing");
     c->next_domid = 1;
+    c->memory_squeezed = true; /* perhaps: the first look tells */
     TRY(bootstrap_roles(c));
     TRY(host_take_inventory(c));
     TRY(machine_take_facts(c));

@@ -28,6 +28,11 @@ struct principal {
 
 struct op_class;
 
+/* Bytes that a VM costs its hypervisor besides its memory. */
+struct memory_costs {
+    int64_t machine, vcpu, screen;
+};
+
 struct core {
     struct loop *loop;
     struct store *store;
@@ -53,7 +58,10 @@ struct core {
     struct event_text *event_text; /* core/event.c; NULL before the first event */
     struct map *missed; /* VM uuid -> power state (owned) it told of while an operation of ours was under way */
     uint64_t next_stream;
-    int64_t memory_promised; /* bytes, to guests that are being started */
+    struct memory_costs memory_costs;
+    int64_t memory_promised;    /* bytes, to guests that are being started */
+    bool memory_squeezed;       /* some guest has less than its dynamic_max */
+    struct timer *memory_timer; /* of memory_share_out(); NULL before the first */
     uint64_t next_domid;
     struct timer *gc;
     struct timer *ssh; /* core/ssh.c; NULL before core_start() */
@@ -116,6 +124,8 @@ void vm_suspend_register(struct api_handlers *h);
 void vm_migrate_register(struct api_handlers *h);
 void guest_plugin_register(struct api_handlers *h);
 void vm_params_register(struct api_handlers *h);
+void vm_memory_register(struct api_handlers *h);
+void vm_vcpus_register(struct api_handlers *h);
 void vtpm_register(struct api_handlers *h);
 void vm_press_register(struct api_handlers *h);
 void vbd_register(struct api_handlers *h);

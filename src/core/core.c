@@ -80,6 +80,8 @@ struct core *core_new(struct loop *l, struct store *store, const struct core_con
     vif_lock_register(&c->handlers);
     vtpm_register(&c->handlers);
     vm_press_register(&c->handlers);
+    vm_memory_register(&c->handlers);
+    vm_vcpus_register(&c->handlers);
     vdi_register(&c->handlers);
     sr_register(&c->handlers);
     pbd_register(&c->handlers);
@@ -112,6 +114,7 @@ void core_free(struct core *c)
     store_off_change(c->store, store_changed, c);
     timer_free(c->gc);
     timer_free(c->ssh);
+    timer_free(c->memory_timer);
     agent_free(c->agent);
     audit_free(c->audit);
     session_done(c);

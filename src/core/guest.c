@@ -59,7 +59,7 @@ void guest_take_state(struct core *c, struct tx *t, const char *vm_ref, const st
     else if (strcmp(s->power, "Suspended") == 0)
         vm_set_suspended(c, t, vm_ref);
     else if (strcmp(s->power, "Running") == 0 || strcmp(s->power, "Paused") == 0) {
-        vm_set_running(c, t, vm_ref, s->power, s->domid);
+        vm_set_running(c, t, vm_ref, s);
         if (s->domid > 0) /* else nobody has asked the guest yet: it is only known to be there */
             take_devices(c, t, vm_ref, s);
     }
@@ -123,6 +123,17 @@ static void told(
     waitq_wake_all(&c->ops);
 }
 
+/* Balloons move while anything else goes on, and say nothing about it. */
+static struct err *take_memory(struct core *c, const struct row *vm, uint64_t bytes)
+{
+    const struct row *metrics = row_follow(c->store, vm, F_VM_metrics);
+
+    if (metrics && bytes)
+        log_err(LOG_WARN_, "what a balloon leaves a guest is not noted",
+            core_set(c, row_ref(metrics), F_VM_metrics_memory_actual, value_int((int64_t)bytes)));
+    return NULL;
+}
+
 static struct err *on_changed(struct ipc_call *ic, struct vmevents_changed_req *req)
 {
     struct core *c = ic->ctx;
@@ -130,6 +141,8 @@ static struct err *on_changed(struct ipc_call *ic, struct vmevents_changed_req *
 
     if (!vm)
         return NULL;
+    if (strcmp(req->what, "memory") == 0)
+        return take_memory(c, vm, req->state.memory);
     bool asked = row_get(vm, F_VM_current_operations)->n != 0;
     const char *ref = arena_strdup(ic->arena, row_ref(vm));
     raise_for(c, ic->arena, ref, req->what, asked);

@@ -2,24 +2,11 @@
 #include "core/core.h"
 #include "core/host.h"
 #include "core/implicit.h"
+#include "core/memory.h"
 #include "core/ops.h"
 #include "gen/ipc_host.h"
 
 /* host (semantics.md 12), as far as one host of its own has it. */
-
-int64_t host_free_memory(struct core *c)
-{
-    const struct row *host = core_host_row(c);
-    const struct row *metrics = host ? row_follow(c->store, host, F_host_metrics) : NULL;
-    int64_t free = metrics ? row_int(metrics, F_host_metrics_memory_total) : 0;
-
-    for (size_t i = 0; host && i < row_n_related(host, F_host_resident_VMs); i++) {
-        const struct row *vm = row_related(host, F_host_resident_VMs, i);
-        free -= row_int(vm, F_VM_memory_dynamic_max) + row_int(vm, F_VM_memory_overhead);
-    }
-    free -= c->memory_promised;
-    return free > 0 ? free : 0;
-}
 
 bool host_has_capability(const struct row *host, const char *prefix)
 {
@@ -129,7 +116,7 @@ static struct err *compute_free_memory(struct call *c, const struct host_compute
     const struct row *host = NULL;
 
     TRY(call_row(c, C_host, a->host, &host));
-    *ret = value_int(host_free_memory(c->core));
+    *ret = value_int(memory_free(c->core));
     return NULL;
 }
 

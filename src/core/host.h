@@ -3,8 +3,6 @@
 
 /* This host's objects, and what a new database holds. */
 
-/* Bytes that no running VM (at its dynamic_max) has and the host does not keep for itself. */
-int64_t host_free_memory(struct core *c);
 bool host_has_capability(const struct row *host, const char *prefix);
 
 /* Makes or refreshes pool, host, host_metrics, host_cpu and control domain from the inventory. [waits] */

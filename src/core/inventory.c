@@ -223,6 +223,8 @@ static void refresh_host(struct core *c, struct arena *a, struct tx *t, const st
 
     const char *boot_time = arena_printf(a, "%lld.", (long long)number(info, "boot_time"));
     c->rebooted = !same_start(value_map_str(&old, "boot_time"), number(info, "boot_time"));
+    c->memory_costs = (struct memory_costs){ number(info, "overhead"), number(info, "overhead_vcpu"),
+        number(info, "overhead_screen") };
     put(chipset, "iommu", iommu->kind == V_BOOL && iommu->b ? "true" : "false");
     put(license, "expiry", "20991231T00:00:00Z");
     put(license, "restrict_zstd_export", "false");

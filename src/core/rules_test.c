@@ -237,7 +237,8 @@ TEST_FIBER(a_running_vm_lists_only_what_can_be_done)
     const char *vm = new_vm(&f, "web1");
     CHECK(strstr(call1(&f, "VM.get_allowed_operations", vm), "\"changing_dynamic_range\""));
     CHECK(strstr(fixture_call(&f, f.session, "VM.start", vm, "?f", "?f", NULL), OK));
-    CHECK(!strstr(call1(&f, "VM.get_allowed_operations", vm), "\"changing_dynamic_range\""));
+    CHECK(strstr(call1(&f, "VM.get_allowed_operations", vm), "\"changing_dynamic_range\""));
+    CHECK(!strstr(call1(&f, "VM.get_allowed_operations", vm), "\"changing_static_range\""));
     const char *dom0 = arena_strdup(f.arena, row_str(core_host_row(f.core), F_host_control_domain));
     CHECK(strstr(call1(&f, "VM.get_allowed_operations", dom0), "\"result\":[]"));
     CHECK(strstr(fixture_call(&f, f.session, "VM.set_memory", dom0, "#67108864", NULL), "NOT_IMPLEMENTED"));

@@ -2,6 +2,7 @@
 #include <string.h>
 #include "base/mem.h"
 #include "core/host.h"
+#include "core/memory.h"
 #include "core/ops.h"
 
 enum family { LINUX, WINDOWS, PV, OTHER };
@@ -190,10 +191,11 @@ static const char *pv_args(const struct template *t)
     return strstr(t->reference_label, "-12") ? "console=hvc0 xencons=hvc" : "console=ttyS0 xencons=ttyS";
 }
 
-static void create(struct arena *a, struct tx *tx, const struct template *t)
+static void create(const struct core *c, struct arena *a, struct tx *tx, const struct template *t)
 {
     bool pv = t->family == PV;
     int64_t vcpus = t->family == WINDOWS ? 2 : 1, min = t->min_mib * MIB;
+    const struct memory_size size = { 2 * min, vcpus, true };
     struct pairs *boot = arena_new_of(a, struct pairs);
 
     if (*t->order)
@@ -213,6 +215,7 @@ static void create(struct arena *a, struct tx *tx, const struct template *t)
         { F_VM_memory_dynamic_max, value_int(2 * min) },
         { F_VM_memory_static_max, value_int(2 * min) },
         { F_VM_memory_target, value_int(2 * min) },
+        { F_VM_memory_overhead, value_int(memory_overhead(c, &size)) },
         { F_VM_VCPUs_max, value_int(vcpus) },
         { F_VM_VCPUs_at_startup, value_int(vcpus) },
         { F_VM_actions_after_shutdown, value_str("destroy") },
@@ -241,7 +244,7 @@ struct err *bootstrap_templates(struct core *c)
 
     for (size_t i = 0; i < ARRAY_LEN(templates); i++)
         if (!store_by_uuid(c->store, C_VM, templates[i].uuid))
-            create(a, tx, &templates[i]);
+            create(c, a, tx, &templates[i]);
     TRY(tx_commit(tx));
     for (size_t i = 0; i < ARRAY_LEN(templates); i++) {
         const struct row *vm = store_by_uuid(c->store, C_VM, templates[i].uuid);

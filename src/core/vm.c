@@ -7,6 +7,7 @@
 #include "core/core.h"
 #include "core/implicit.h"
 #include "core/guest_report.h"
+#include "core/memory.h"
 #include "gen/ipc_host.h"
 
 #define VBD_MAX 255 /* positions 0 to 254; 255 is the control domain's */
@@ -47,7 +48,7 @@ static void add_console(struct core *c, struct arena *a, struct tx *t, const cha
     tx_create(t, C_console, ref, fields, ARRAY_LEN(fields));
 }
 
-void vm_set_running(struct core *c, struct tx *t, const char *vm_ref, const char *power, int64_t domid)
+void vm_set_running(struct core *c, struct tx *t, const char *vm_ref, const struct vm_state *s)
 {
     AUTO(arena_drop) struct arena *a = arena_new();
     const struct row *vm = store_find_of(c->store, C_VM, vm_ref);
@@ -56,15 +57,19 @@ void vm_set_running(struct core *c, struct tx *t, const char *vm_ref, const char
 
     if (!vm)
         return;
-    tx_set(t, vm_ref, F_VM_power_state, value_str(power));
+    tx_set(t, vm_ref, F_VM_power_state, value_str(s->power));
     tx_set(t, vm_ref, F_VM_resident_on, value_str(c->host_ref));
     tx_set(t, vm_ref, F_VM_scheduled_to_be_resident_on, value_str(REF_NULL));
-    tx_set(t, vm_ref, F_VM_domid, value_int(domid));
+    tx_set(t, vm_ref, F_VM_domid, value_int(s->domid));
+    if (s->memory_target)
+        tx_set(t, vm_ref, F_VM_memory_target, value_int((int64_t)s->memory_target));
     const struct row *metrics = row_follow(c->store, vm, F_VM_metrics);
     if (metrics) {
         const char *m = row_ref(metrics);
-        tx_set(t, m, F_VM_metrics_memory_actual, value_int(row_int(vm, F_VM_memory_dynamic_max)));
-        tx_set(t, m, F_VM_metrics_VCPUs_number, value_int(row_int(vm, F_VM_VCPUs_at_startup)));
+        if (s->memory)
+            tx_set(t, m, F_VM_metrics_memory_actual, value_int((int64_t)s->memory));
+        if (s->vcpus)
+            tx_set(t, m, F_VM_metrics_VCPUs_number, value_int(s->vcpus));
         tx_set(t, m, F_VM_metrics_last_updated, value_datetime(now_text(c, a)));
         tx_set(t, m, F_VM_metrics_hvm, value_bool(strcmp(row_str(vm, F_VM_domain_type), "hvm") == 0));
         tx_set(t, m, F_VM_metrics_current_domain_type, value_str(row_str(vm, F_VM_domain_type)));
@@ -103,6 +108,7 @@ void vm_set_halted(struct core *c, struct tx *t, const char *vm_ref)
     if (metrics)
         tx_set(t, row_ref(metrics), F_VM_metrics_current_domain_type, value_str("unspecified"));
     guest_report_drop(c, t, vm_ref);
+    memory_share_out(c);
 }
 
 /* Create and destroy */
@@ -132,6 +138,13 @@ static struct err *check_create(struct call *c, const struct value *record)
             TRY(call_row(c, refs[i].cls, ref, &r));
     }
     return NULL;
+}
+
+static int64_t int_of(const struct value *record, const char *field)
+{
+    const struct value *v = value_map_get(record, field);
+
+    return v && v->kind == V_INT ? v->i : 0;
 }
 
 static struct err *create(struct call *c, struct value *record, const char **ret_ref)
@@ -165,6 +178,10 @@ static struct err *create(struct call *c, struct value *record, const char **ret
         { F_VM_metrics_last_updated, value_datetime(DATETIME_EPOCH) } };
     const char *metrics = arena_strdup(c->arena, tx_create(t, C_VM_metrics, NULL, empty, ARRAY_LEN(empty)));
     fields[n++] = (struct tx_field){ F_VM_metrics, value_str(metrics) };
+    const struct value *platform = value_map_get(&v, "platform");
+    const struct memory_size size = { int_of(&v, "memory_static_max"), int_of(&v, "VCPUs_max"),
+        !platform || strcmp(value_map_str(platform, "vga"), "none") != 0 };
+    fields[n++] = (struct tx_field){ F_VM_memory_overhead, value_int(memory_overhead(c->core, &size)) };
     fields[n++] = (struct tx_field){ F_VM_domid, value_int(-1) };
     fields[n++] = (struct tx_field){ F_VM_resident_on, value_str(REF_NULL) };
     fields[n++] = (struct tx_field){ F_VM_guest_metrics, value_str(REF_NULL) };

@@ -11,11 +11,19 @@ struct err *vm_assert_power_state(const struct row *vm, const char *expected) MU
 struct err *vm_assert_at_rest(const struct row *vm) MUST_CHECK;
 
 /* Brings the database in line with what the host says about a guest: power state, domain, consoles, devices. */
-void vm_set_running(struct core *c, struct tx *t, const char *vm_ref, const char *power, int64_t domid);
+struct vm_state;
+void vm_set_running(struct core *c, struct tx *t, const char *vm_ref, const struct vm_state *s);
 void vm_set_halted(struct core *c, struct tx *t, const char *vm_ref);
 
 /* Checks of semantics.md 3, as VM.start makes them. */
 struct err *vm_check_params(struct core *c, const struct row *vm) MUST_CHECK;
+
+/* INVALID_VALUE */
+struct err *vm_bad_number(struct call *c, const char *field, int64_t v) MUST_CHECK;
+
+/* core/vm_memory.c: the part about memory. */
+bool vm_is_pinned(const struct row *vm); /* its memory cannot be ballooned */
+struct err *vm_check_memory(const struct row *vm) MUST_CHECK;
 
 /* VM.start on this host, all checks included. */
 struct err *vm_start_here(struct call *c, const char *vm_ref, bool paused) MUST_CHECK;
@@ -50,6 +58,7 @@ void vif_mac(const char *seed, int64_t device, char ret_mac[18]);
 
 /* The plan of a start: everything the host must know. */
 struct vm_plan;
+void vm_plan_memory(struct vm_plan *plan, const struct row *vm, int64_t target);
 struct err *vm_plan_make(struct call *c, const struct row *vm, bool paused, struct vm_plan *ret) MUST_CHECK;
 struct vm_disk;
 struct vm_nic;

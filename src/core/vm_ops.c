@@ -273,10 +273,10 @@ static struct err *check(struct core *c, const struct row *vm, const char *name)
     if (strcmp(name, "snapshot_with_quiesce") == 0)
         return err_new("VM_SNAPSHOT_WITH_QUIESCE_NOT_SUPPORTED", (const char *[]){ row_ref(vm) }, 1);
     TRY(check_belongings(vm, name));
-    static const char *const memory[] = { "changing_dynamic_range", "changing_static_range", "changing_memory_limits",
-        NULL };
-    if (is_in(name, memory) && state_bit(vm) == RUNNING) /* a guest, or the control domain */
-        return err_not_implemented("changing the memory of a running VM");
+    static const char *const sizes[] = { "changing_dynamic_range", "changing_static_range", "changing_memory_limits",
+        "changing_memory_live", "awaiting_memory_live", "changing_VCPUs_live", NULL };
+    if (is_in(name, sizes) && state_bit(vm) == RUNNING && row_bool(vm, F_VM_is_control_domain))
+        return err_not_implemented("changing the size of the control domain");
     return NULL;
 }
 
@@ -299,7 +299,7 @@ struct err *vm_assert_power_state(const struct row *vm, const char *expected)
 static const char *const listed[] = { "start", "start_on", "provision", "make_into_template", "changing_static_range",
     "changing_shadow_memory", "changing_dynamic_range", "changing_NVRAM", "unpause", "pause", "suspend", "resume",
     "resume_on", "pool_migrate", "clean_shutdown", "clean_reboot", "clone", "copy", "destroy", "hard_reboot",
-    "hard_shutdown", "create_vtpm", NULL };
+    "hard_shutdown", "create_vtpm", "changing_VCPUs_live", NULL };
 
 const struct op_class vm_ops = { .cls = C_VM,
     .allowed = F_VM_allowed_operations,

@@ -3,22 +3,6 @@
 #include <string.h>
 #include "core/vm.h"
 
-struct limits {
-    int64_t static_min, dynamic_min, dynamic_max, static_max;
-};
-
-static struct limits limits_of(const struct row *vm)
-{
-    return (struct limits){ row_int(vm, F_VM_memory_static_min), row_int(vm, F_VM_memory_dynamic_min),
-        row_int(vm, F_VM_memory_dynamic_max), row_int(vm, F_VM_memory_static_max) };
-}
-
-static bool in_order(const struct limits *l)
-{
-    return l->static_min >= 0 && l->static_min <= l->dynamic_min && l->dynamic_min <= l->dynamic_max &&
-        l->dynamic_max <= l->static_max;
-}
-
 /* What is told of a crash can be kept for PV guests only, and a VM cannot be renamed by it. */
 static struct err *check_crash(const struct row *vm, const char *action)
 {
@@ -29,23 +13,8 @@ static struct err *check_crash(const struct row *vm, const char *action)
     return NULL;
 }
 
-static bool is_pinned(const struct row *vm)
-{
-    const char *nested = row_map_str(vm, F_VM_platform, "nested-virt");
-
-    return row_bool(vm, F_VM_is_control_domain) || strcmp(nested, "true") == 0 || strcmp(nested, "1") == 0;
-}
-
-static struct err *check_pinned(const struct row *vm, const struct limits *l)
-{
-    if (is_pinned(vm) && (l->dynamic_min != l->dynamic_max || l->dynamic_max != l->static_max))
-        return err_memory_constraint_violation_maxpin("the memory of this VM cannot be ballooned");
-    return NULL;
-}
-
 struct err *vm_check_params(struct core *c, const struct row *vm)
 {
-    struct limits l = limits_of(vm);
     char text[32];
 
     (void)c;
@@ -59,142 +28,13 @@ struct err *vm_check_params(struct core *c, const struct row *vm)
         snprintf(text, sizeof(text), "%lld", (long long)row_int(vm, F_VM_VCPUs_at_startup));
         return err_value_not_supported("VCPUs-at-startup", text, "value greater than VCPUs-max");
     }
-    if (!in_order(&l))
-        return err_new("MEMORY_CONSTRAINT_VIOLATION", NULL, 0);
-    TRY(check_pinned(vm, &l));
+    TRY(vm_check_memory(vm));
     if (row_float(vm, F_VM_HVM_shadow_multiplier) < 1.0)
         return err_invalid_value("HVM_shadow_multiplier", "less than 1");
     return check_crash(vm, row_str(vm, F_VM_actions_after_crash));
 }
 
-/* Memory */
-
-static struct err *set_limits(struct call *c, const char *self, const char *op_name, const struct limits *want)
-{
-    AUTO(op_end) struct op op = { 0 };
-    const struct row *vm = NULL;
-
-    TRY(op_begin(c, &vm_ops, self, op_name, &op));
-    TRY(call_row(c, C_VM, self, &vm));
-    if (!in_order(want))
-        return err_memory_constraint_violation_order();
-    TRY(check_pinned(vm, want));
-    struct tx *t = tx_begin(c->core->store);
-    tx_set(t, self, F_VM_memory_static_min, value_int(want->static_min));
-    tx_set(t, self, F_VM_memory_dynamic_min, value_int(want->dynamic_min));
-    tx_set(t, self, F_VM_memory_dynamic_max, value_int(want->dynamic_max));
-    tx_set(t, self, F_VM_memory_static_max, value_int(want->static_max));
-    tx_set(t, self, F_VM_memory_target, value_int(want->dynamic_max));
-    return tx_commit(t);
-}
-
-/* The limits as they are, for setters that change one of them. */
-static struct err *current(struct call *c, const char *self, struct limits *ret)
-{
-    const struct row *vm = NULL;
-
-    TRY(call_row(c, C_VM, self, &vm));
-    *ret = limits_of(vm);
-    return NULL;
-}
-
-static struct err *set_memory_limits(struct call *c, const struct VM_set_memory_limits_args *a, struct value *ret)
-{
-    (void)ret;
-    return set_limits(c, a->self, "changing_memory_limits",
-        &(struct limits){ a->static_min, a->dynamic_min, a->dynamic_max, a->static_max });
-}
-
-static struct err *set_memory(struct call *c, const struct VM_set_memory_args *a, struct value *ret)
-{
-    struct limits l;
-
-    (void)ret;
-    TRY(current(c, a->self, &l));
-    l.static_min = l.static_min > a->value ? a->value : l.static_min;
-    l.dynamic_min = l.dynamic_max = l.static_max = a->value;
-    return set_limits(c, a->self, "changing_memory_limits", &l);
-}
-
-static struct err *set_memory_static_range(
-    struct call *c, const struct VM_set_memory_static_range_args *a, struct value *ret)
-{
-    struct limits l;
-
-    (void)ret;
-    TRY(current(c, a->self, &l));
-    l.static_min = a->min;
-    l.static_max = a->max;
-    return set_limits(c, a->self, "changing_static_range", &l);
-}
-
-static struct err *set_memory_static_min(
-    struct call *c, const struct VM_set_memory_static_min_args *a, struct value *ret)
-{
-    struct limits l;
-
-    (void)ret;
-    TRY(current(c, a->self, &l));
-    l.static_min = a->value;
-    return set_limits(c, a->self, "changing_static_range", &l);
-}
-
-static struct err *set_memory_static_max(
-    struct call *c, const struct VM_set_memory_static_max_args *a, struct value *ret)
-{
-    struct limits l;
-
-    (void)ret;
-    TRY(current(c, a->self, &l));
-    l.static_max = a->value;
-    return set_limits(c, a->self, "changing_static_range", &l);
-}
-
-static struct err *set_memory_dynamic_range(
-    struct call *c, const struct VM_set_memory_dynamic_range_args *a, struct value *ret)
-{
-    struct limits l;
-
-    (void)ret;
-    TRY(current(c, a->self, &l));
-    l.dynamic_min = a->min;
-    l.dynamic_max = a->max;
-    return set_limits(c, a->self, "changing_dynamic_range", &l);
-}
-
-static struct err *set_memory_dynamic_min(
-    struct call *c, const struct VM_set_memory_dynamic_min_args *a, struct value *ret)
-{
-    struct limits l;
-
-    (void)ret;
-    TRY(current(c, a->self, &l));
-    l.dynamic_min = a->value;
-    return set_limits(c, a->self, "changing_dynamic_range", &l);
-}
-
-static struct err *set_memory_dynamic_max(
-    struct call *c, const struct VM_set_memory_dynamic_max_args *a, struct value *ret)
-{
-    struct limits l;
-
-    (void)ret;
-    TRY(current(c, a->self, &l));
-    l.dynamic_max = a->value;
-    return set_limits(c, a->self, "changing_dynamic_range", &l);
-}
-
-static struct err *compute_memory_overhead(
-    struct call *c, const struct VM_compute_memory_overhead_args *a, struct value *ret)
-{
-    const struct row *vm = NULL;
-
-    TRY(call_row(c, C_VM, a->vm, &vm));
-    *ret = value_int(row_int(vm, F_VM_memory_overhead));
-    return NULL;
-}
-
-/* vCPUs and other numbers */
+/* Numbers */
 
 static struct err *set_in_op(
     struct call *c, const char *self, const char *op_name, const struct field *f, struct value v)
@@ -205,36 +45,9 @@ static struct err *set_in_op(
     return core_set(c->core, self, f, v);
 }
 
-static struct err *bad_number(struct call *c, const char *field, int64_t v)
+struct err *vm_bad_number(struct call *c, const char *field, int64_t v)
 {
     return err_invalid_value(field, arena_printf(c->arena, "%lld", (long long)v));
-}
-
-/* 1 <= VCPUs_at_startup <= VCPUs_max. The state of the VM is looked at first, as for every operation. */
-static struct err *set_vcpus(struct call *c, const char *self, const struct field *f, int64_t v)
-{
-    AUTO(op_end) struct op op = { 0 };
-    const struct row *vm = NULL;
-
-    TRY(op_begin(c, &vm_ops, self, "changing_VCPUs", &op));
-    TRY(call_row(c, C_VM, self, &vm));
-    int64_t max = f == F_VM_VCPUs_max ? v : row_int(vm, F_VM_VCPUs_max),
-            startup = f == F_VM_VCPUs_max ? row_int(vm, F_VM_VCPUs_at_startup) : v;
-    if (startup < 1 || startup > max)
-        return bad_number(c, f->name, v);
-    return core_set(c->core, self, f, value_int(v));
-}
-
-static struct err *set_VCPUs_max(struct call *c, const struct VM_set_VCPUs_max_args *a, struct value *ret)
-{
-    (void)ret;
-    return set_vcpus(c, a->self, F_VM_VCPUs_max, a->value);
-}
-
-static struct err *set_VCPUs_at_startup(struct call *c, const struct VM_set_VCPUs_at_startup_args *a, struct value *ret)
-{
-    (void)ret;
-    return set_vcpus(c, a->self, F_VM_VCPUs_at_startup, a->value);
 }
 
 static struct err *set_HVM_shadow_multiplier(
@@ -260,14 +73,14 @@ static struct err *plain(struct call *c, const char *self, const struct field *f
 static struct err *set_start_delay(struct call *c, const struct VM_set_start_delay_args *a, struct value *ret)
 {
     (void)ret;
-    return a->value < 0 ? bad_number(c, "start_delay", a->value)
+    return a->value < 0 ? vm_bad_number(c, "start_delay", a->value)
                         : plain(c, a->self, F_VM_start_delay, value_int(a->value));
 }
 
 static struct err *set_shutdown_delay(struct call *c, const struct VM_set_shutdown_delay_args *a, struct value *ret)
 {
     (void)ret;
-    return a->value < 0 ? bad_number(c, "shutdown_delay", a->value)
+    return a->value < 0 ? vm_bad_number(c, "shutdown_delay", a->value)
                         : plain(c, a->self, F_VM_shutdown_delay, value_int(a->value));
 }
 
@@ -530,17 +343,6 @@ static struct err *copy_bios_strings(struct call *c, const struct VM_copy_bios_s
 
 void vm_params_register(struct api_handlers *h)
 {
-    h->VM_set_memory_limits = set_memory_limits;
-    h->VM_set_memory = set_memory;
-    h->VM_set_memory_static_range = set_memory_static_range;
-    h->VM_set_memory_static_min = set_memory_static_min;
-    h->VM_set_memory_static_max = set_memory_static_max;
-    h->VM_set_memory_dynamic_range = set_memory_dynamic_range;
-    h->VM_set_memory_dynamic_min = set_memory_dynamic_min;
-    h->VM_set_memory_dynamic_max = set_memory_dynamic_max;
-    h->VM_compute_memory_overhead = compute_memory_overhead;
-    h->VM_set_VCPUs_max = set_VCPUs_max;
-    h->VM_set_VCPUs_at_startup = set_VCPUs_at_startup;
     h->VM_set_HVM_shadow_multiplier = set_HVM_shadow_multiplier;
     h->VM_set_start_delay = set_start_delay;
     h->VM_set_shutdown_delay = set_shutdown_delay;

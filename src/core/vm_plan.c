@@ -145,6 +145,16 @@ static struct value guest_data(struct arena *a, const struct value *data)
     return value_map(pairs, n);
 }
 
+/* The machine with all the memory that it may ever have, and the balloon that keeps it from that; or just what it has.
+ */
+void vm_plan_memory(struct vm_plan *plan, const struct row *vm, int64_t target)
+{
+    bool balloon = !vm_is_pinned(vm);
+
+    plan->memory = (uint64_t)(balloon ? row_int(vm, F_VM_memory_static_max) : target);
+    plan->memory_target = balloon ? (uint64_t)target : 0;
+}
+
 struct err *vm_plan_make(struct call *c, const struct row *vm, bool paused, struct vm_plan *ret)
 {
     bool hvm = strcmp(row_str(vm, F_VM_domain_type), "hvm") == 0;
@@ -156,7 +166,6 @@ struct err *vm_plan_make(struct call *c, const struct row *vm, bool paused, stru
         .ref = arena_strdup(c->arena, row_ref(vm)),
         .name = arena_strdup(c->arena, row_str(vm, F_VM_name_label)),
         .domid = (int64_t)c->core->next_domid++,
-        .memory = (uint64_t)row_int(vm, F_VM_memory_dynamic_max),
         .vcpus = (uint32_t)row_int(vm, F_VM_VCPUs_at_startup),
         .vcpus_max = (uint32_t)row_int(vm, F_VM_VCPUs_max),
         .firmware = !hvm                    ? "direct"
@@ -180,6 +189,7 @@ struct err *vm_plan_make(struct call *c, const struct row *vm, bool paused, stru
             : action(vm, F_VM_actions_after_crash),
         .paused = paused,
     };
+    vm_plan_memory(&p, vm, row_int(vm, F_VM_memory_target));
     if (!hvm && !*p.kernel_path)
         return err_internal("the VM has no PV_kernel, and boot loaders that look into disks are not supported");
     str_to_i64(str_of(row_map_str(vm, F_VM_platform, "cores-per-socket")), &cores);

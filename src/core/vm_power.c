@@ -7,6 +7,7 @@
 #include "core/host.h"
 #include "core/implicit.h"
 #include "core/guest_report.h"
+#include "core/memory.h"
 #include "core/message.h"
 #include "core/suspend.h"
 #include "core/task.h"
@@ -75,15 +76,11 @@ static struct err *check_platform(const struct row *vm, const struct row *host)
 
 static struct err *check_room(struct call *c, const struct row *vm, const struct row *host)
 {
-    int64_t needed = row_int(vm, F_VM_memory_dynamic_max) + row_int(vm, F_VM_memory_overhead),
-            available = host_free_memory(c->core);
     int64_t pcpus = (int64_t)row_n_related(host, F_host_host_CPUs);
 
     if (strcmp(row_str(vm, F_VM_domain_type), "hvm") == 0 && !host_has_capability(host, "hvm"))
         return err_vm_hvm_required(row_ref(vm));
-    if (needed > available)
-        return err_host_not_enough_free_memory(
-            arena_printf(c->arena, "%lld", (long long)needed), arena_printf(c->arena, "%lld", (long long)available));
+    TRY(memory_check(c, vm));
     if (row_int(vm, F_VM_VCPUs_max) > pcpus && !*row_map_str(vm, F_VM_platform, "vcpu-unrestricted"))
         return err_host_not_enough_pcpus(arena_printf(c->arena, "%lld", (long long)row_int(vm, F_VM_VCPUs_max)),
             arena_printf(c->arena, "%lld", (long long)pcpus));
@@ -168,27 +165,9 @@ static struct err *choose_host(struct call *c, const char *vm_ref, const char *h
     return err_no_hosts_available();
 }
 
-/* Memory that starts under way have been promised, so that two of them are not promised the same. */
-struct promise {
-    struct core *core;
-    int64_t bytes;
-};
-
-static void promise_end(struct promise *p)
-{
-    if (p->core)
-        p->core->memory_promised -= p->bytes;
-}
-
-static void promise_memory(struct core *c, const struct row *vm, struct promise *ret)
-{
-    *ret = (struct promise){ c, row_int(vm, F_VM_memory_dynamic_max) + row_int(vm, F_VM_memory_overhead) };
-    c->memory_promised += ret->bytes;
-}
-
 static struct err *start_on_host(struct call *c, const char *vm_ref, const char *host_ref, bool any, bool paused)
 {
-    AUTO(promise_end) struct promise promise = { 0 };
+    AUTO(memory_grant_end) struct memory_grant grant = { 0 };
     struct ipc_peer *host = NULL;
     const struct row *vm = NULL;
     struct vm_plan plan;
@@ -197,9 +176,12 @@ static struct err *start_on_host(struct call *c, const char *vm_ref, const char 
     TRY(call_row(c, C_VM, vm_ref, &vm));
     TRY(check_devices(c, vm));
     TRY(any ? choose_host(c, vm_ref, host_ref) : vm_assert_can_boot_here(c, vm_ref, host_ref));
+    TRY(memory_reserve(c, vm_ref, &grant));
+    TRY(call_row(c, C_VM, vm_ref, &vm));
     TRY(vm_plan_make(c, vm, paused, &plan));
-    promise_memory(c->core, vm, &promise);
+    vm_plan_memory(&plan, vm, grant.target);
     struct tx *t = tx_begin(c->core->store);
+    tx_set(t, vm_ref, F_VM_memory_overhead, value_int(grant.bytes - grant.target));
     if (cstr_eq(row_str(vm, F_VM_generation_id), "0:0")) {
         const char *fresh = generation_fresh(c->arena);
         tx_set(t, vm_ref, F_VM_generation_id, value_str(fresh));
@@ -214,6 +196,7 @@ static struct err *start_on_host(struct call *c, const char *vm_ref, const char 
     t = tx_begin(c->core->store);
     if (e) {
         tx_set(t, vm_ref, F_VM_scheduled_to_be_resident_on, value_str(REF_NULL));
+        memory_share_out(c->core);
         return err_first(e, tx_apply(t, NULL));
     }
     vm = store_find_of(c->core->store, C_VM, vm_ref);

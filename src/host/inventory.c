@@ -296,6 +296,9 @@ struct err *inventory_read(struct arena *a, const struct inventory_source *s, st
     put_str(&info, "accelerator_detail", hyper->detail);
     put(&info, "uefi", value_bool(hyper->uefi));
     put(&info, "vcpus_max", value_int(hyper->vcpus_max));
+    put(&info, "overhead", value_int((int64_t)hyper->overhead));
+    put(&info, "overhead_vcpu", value_int((int64_t)hyper->overhead_vcpu));
+    put(&info, "overhead_screen", value_int((int64_t)hyper->overhead_screen));
     put(&info, "capabilities", set_of(a, hyper->capabilities, hyper->n_capabilities));
     put(&info, "capabilities_missing", set_of(a, s->walls_missing, s->n_walls_missing));
     *ret_info = list_map(&info);

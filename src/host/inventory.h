@@ -27,6 +27,8 @@
  *   accelerator_detail  string: why no better one is used; "" if there is nothing to say
  *   uefi                bool: firmware for UEFI guests is there
  *   vcpus_max           int: per guest
+ *   overhead            int: bytes that a guest costs besides its memory;
+ *   overhead_vcpu, overhead_screen  more for each vCPU, and with a screen
  *   capabilities        set of strings as host.capabilities ("hvm-3.0-x86_32", "hvm-3.0-x86_64", ...)
  *   capabilities_missing set of strings: walls between guests that this host cannot build ("cell-uid",
  *                       "cell-namespaces", "cell-cgroup")
@@ -42,6 +44,7 @@ struct inventory_hyper { /* what the hypervisor's probe said */
     uint32_t vcpus_max;
     const char *const *capabilities; /* n_capabilities of them, for host.capabilities */
     size_t n_capabilities;
+    uint64_t overhead, overhead_vcpu, overhead_screen;
 };
 
 struct inventory_source {

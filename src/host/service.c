@@ -264,6 +264,32 @@ static struct err *on_vm_press(struct ipc_call *c, struct host_vm_press_req *req
     return e;
 }
 
+static struct err *on_vm_memory(struct ipc_call *c, struct host_vm_memory_req *req)
+{
+    struct cell *cell = NULL;
+    struct err *e;
+
+    TRY(host_guest_lock(c->ctx, req->vm, "running", &cell));
+    e = vm_memory(cell->peer, c->arena, &(struct vm_memory_req){ .target = req->target });
+    if (!e)
+        cell->state.memory_target = req->target;
+    cell_unlock(cell);
+    return e;
+}
+
+static struct err *on_vm_vcpus(struct ipc_call *c, struct host_vm_vcpus_req *req)
+{
+    struct cell *cell = NULL;
+    struct err *e;
+
+    TRY(host_guest_lock(c->ctx, req->vm, "running", &cell));
+    e = vm_vcpus(cell->peer, c->arena, &(struct vm_vcpus_req){ .count = req->count });
+    if (!e)
+        cell->state.vcpus = req->count;
+    cell_unlock(cell);
+    return e;
+}
+
 /* ---- devices ---- */
 
 static struct err *on_disk_plug(struct ipc_call *c, struct host_disk_plug_req *req)
@@ -419,6 +445,8 @@ static const struct host_ops ops = {
     .vm_start = on_vm_start,
     .vm_op = on_vm_op,
     .vm_press = on_vm_press,
+    .vm_memory = on_vm_memory,
+    .vm_vcpus = on_vm_vcpus,
     .disk_plug = on_disk_plug,
     .disk_unplug = on_disk_unplug,
     .media = on_media,
@@ -444,7 +472,8 @@ void host_room_changed(
     struct host_room *h = *(struct host_room **)ctx;
     struct vmevents_changed_req req = { .vm = uuid, .what = what, .detail = detail, .state = *state, .nvram = nvram };
 
-    log_info("guest changed", F("vm", uuid), F("what", what), F("power", state->power));
+    if (!cstr_eq(what, "memory")) /* which may move every second */
+        log_info("guest changed", F("vm", uuid), F("what", what), F("power", state->power));
     for (size_t i = 0; h && i < h->cores.len; i++)
         log_err(LOG_WARN_, "the core was not told; it asks when it comes back", vmevents_changed(h->cores.p[i], &req));
 }

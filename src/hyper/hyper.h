@@ -35,21 +35,24 @@ enum hyper_power {
 
 struct hyper_state {
     enum hyper_power power;
-    pid_t pid;     /* of the hypervisor's process; 0: it has none */
-    int64_t domid; /* the hypervisor's own number of the guest, which a reset may change; -1: the plan's holds */
+    pid_t pid;       /* of the hypervisor's process; 0: it has none */
+    int64_t domid;   /* the hypervisor's own number of the guest, which a reset may change; -1: the plan's holds */
+    uint64_t memory; /* bytes that the balloon leaves it; 0: there is no balloon */
 };
 
 enum hyper_event_kind {
     HYPER_EV_STATE, /* ask query() again: it stopped, ran on, switched off, panicked, or is gone */
     HYPER_EV_RESET, /* the guest rebooted by itself, and runs: what a hypervisor may do whose plan wants it so */
     HYPER_EV_UNPLUGGED,
-    HYPER_EV_AGENT, /* somebody in the guest opened or closed the agent's port */
-    HYPER_EV_TPM,   /* its TPM's memory is not what it was */
+    HYPER_EV_AGENT,  /* somebody in the guest opened or closed the agent's port */
+    HYPER_EV_TPM,    /* its TPM's memory is not what it was */
+    HYPER_EV_MEMORY, /* its balloon grew or shrank */
 };
 
 struct hyper_event {
     enum hyper_event_kind kind;
     const char *device; /* HYPER_EV_UNPLUGGED: "disk3", "nic0" */
+    uint64_t memory;    /* HYPER_EV_MEMORY: bytes that it leaves the guest */
 };
 
 typedef void hyper_event_fn(void *ctx, const struct hyper_event *ev);
@@ -69,6 +72,7 @@ struct hyper_info {
     char detail[160];     /* why no better accelerator is used; empty if there is nothing to say */
     bool uefi;            /* firmware for UEFI guests is installed */
     uint32_t vcpus_max;
+    uint64_t overhead, overhead_vcpu, overhead_screen; /* bytes that a guest costs besides its memory */
 };
 
 struct hyper_guest; /* embedded by each hypervisor as its first member */
@@ -93,6 +97,11 @@ struct hyper_ops {
     /* What a machine's front panel and keyboard can do: "power", "nmi", "wakeup", or "sysrq" with a key (a letter or
      * digit). Sent; what the guest makes of it is its own affair. NULL: nothing of the kind. */
     struct err *(*press)(struct hyper_guest *g, const char *what, char key);
+    /* What the balloon of a plan with a memory_target is to leave, bytes: a wish, which a guest without a driver does
+     * not even hear. HYPER_EV_MEMORY tells what it does. NULL: there are no balloons. */
+    struct err *(*balloon)(struct hyper_guest *g, uint64_t target);
+    /* Adds vCPUs until there are count (at most the plan's vcpus_max). NULL: cannot. */
+    struct err *(*vcpus_add)(struct hyper_guest *g, uint32_t count);
     struct err *(*reset)(struct hyper_guest *g);   /* starts over and runs, from any power but HYPER_GONE */
     struct err *(*destroy)(struct hyper_guest *g); /* at once; a guest already gone is success */
 

@@ -76,6 +76,7 @@ struct err *vm_ask(struct vm_service *s, enum hyper_power *ret_power)
     *ret_power = state.power;
     s->pid = state.pid;
     s->domid = state.domid;
+    s->memory = state.memory;
     return NULL;
 }
 
@@ -95,6 +96,11 @@ void vm_fill_state(struct vm_service *s, struct vm_state *ret)
         .started_us = live ? s->journal.started_us : 0,
         .devices = s->devices,
         .n_devices = live ? s->n_devices : 0,
+        .memory = !live ? 0
+            : s->memory ? s->memory
+                        : s->plan.memory,
+        .memory_target = live ? s->plan.memory_target : 0,
+        .vcpus = live ? s->plan.vcpus : 0,
     };
 }
 
@@ -312,6 +318,12 @@ void vm_on_event(void *ctx, const struct hyper_event *ev)
     if (ev->kind == HYPER_EV_UNPLUGGED) {
         if (!s->holder) /* else it is what the operation asked for */
             vm_tell(s, "unplugged", ev->device);
+        return;
+    }
+    if (ev->kind == HYPER_EV_MEMORY) {
+        s->memory = ev->memory;
+        if (s->life == VM_RUNNING || s->life == VM_PAUSED) /* else the end of what is under way tells */
+            vm_tell(s, "memory", "");
         return;
     }
     if (ev->kind == HYPER_EV_TPM) {

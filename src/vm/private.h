@@ -20,6 +20,7 @@ struct vm_service {
     struct hyper_guest *guest; /* owned; the guest itself is nobody's */
     pid_t pid;                 /* of the hypervisor process */
     int64_t domid;             /* the hypervisor's own number, -1: the plan's */
+    uint64_t memory;           /* bytes that its balloon leaves it; 0: it has none */
     struct vm_journal journal; /* as last written */
     struct arena *plan_arena;  /* owned; NULL without a plan */
     struct vm_plan plan;       /* without descriptors */
@@ -73,6 +74,11 @@ void vm_tell(struct vm_service *s, const char *what, const char *detail);
 void vm_tpm_known(struct vm_service *s, struct str memory);
 void vm_tell_tpm(struct vm_service *s);
 #define VM_TPM_MAX (384UL * 1024)
+
+/* room.c */
+struct err *vm_on_memory(struct ipc_call *c, struct vm_memory_req *req) MUST_CHECK;
+struct err *vm_on_vcpus(struct ipc_call *c, struct vm_vcpus_req *req) MUST_CHECK;
+struct err *vm_balloon_again(struct vm_service *s) MUST_CHECK; /* [waits] says the plan's target once more */
 
 /* The hypervisor's events arrive here. */
 void vm_on_event(void *ctx, const struct hyper_event *ev);

@@ -133,6 +133,7 @@ static struct err *equip(struct vm_plan *built, struct vm_plan *with)
     struct vm_plan p = *with;
 
     p.memory = built->memory;
+    p.memory_target = built->memory_target;
     p.vcpus = built->vcpus;
     p.vcpus_max = built->vcpus_max;
     p.cores_per_socket = built->cores_per_socket;

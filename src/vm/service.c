@@ -118,11 +118,14 @@ static struct err *attach(struct vm_service *s, const char **ret_reason)
 
     bool half = s->journal.phase == VM_PHASE_STARTING;
     TRY(adopt(s, ret_reason));
-    if (s->guest && half)
+    if (s->guest && half) {
         TRY(vm_end(s, "start interrupted"));
-    else if (s->guest)
+    } else if (s->guest) {
         TRY(vm_check(s, &what));
-    else
+        struct err *e = vm_balloon_again(s);
+        if (e)
+            log_err(LOG_WARN_, "the balloon keeps its old target", e);
+    } else
         TRY(vm_journal_move(s, VM_PHASE_ENDED, half ? "start interrupted" : *ret_reason));
     *ret_reason = s->journal.reason;
     return NULL;
@@ -552,6 +555,8 @@ static const struct vm_ops service_ops = {
     .reboot = on_reboot,
     .hard_reboot = on_hard_reboot,
     .press = on_press,
+    .memory = vm_on_memory,
+    .vcpus = vm_on_vcpus,
     .destroy = on_destroy,
     .query = on_query,
     .disk_plug = on_disk_plug,

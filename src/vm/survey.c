@@ -135,6 +135,7 @@ static struct err *survey(struct vm_service *s, bool *ret_changed)
     report_info(a, &info, &r);
     report_os(a, &os, &r);
     s->survey.can_run = report_can(&info, "guest-exec") && !cstr_eq(value_map_str(&r.os, "distro"), "mswindows");
+    s->survey.can_use_vcpus = report_can(&info, "guest-get-vcpus") && report_can(&info, "guest-set-vcpus");
     report_name(a, &name, &r);
     report_networks(a, &networks, s->plan.nics, s->plan.n_nics, &r);
     *ret_changed = learn(s, &a, &r);

@@ -26,6 +26,7 @@ struct vm_survey {
     struct vm_report report;
     bool spoken;           /* the peer has heard of it, or of its silence */
     bool can_run;          /* the agent may execute programs */
+    bool can_use_vcpus;    /* it can make the guest use new vCPUs */
     unsigned talks;        /* others who talk to it, besides the rounds */
     bool power_off_failed; /* the agent will not, or cannot be asked */
 };

@@ -122,6 +122,58 @@ TEST_FIBER(a_thousand_guests_run_at_once)
     house_close(h);
 }
 
+static int64_t number(struct house *h, const char *method, const char *ref)
+{
+    const char *body = house_call(h, method, P("\"%s\"", ref)), *p = strstr(body, "\"result\":");
+    int64_t n = 0;
+
+    CHECK(p);
+    p = p ? p + strlen("\"result\":") : "";
+    p += *p == '"';
+    CHECK(str_to_i64((struct str){ p, strspn(p, "0123456789") }, &n));
+    return n;
+}
+
+static const char *ranged_vm(struct house *h, const char *name, int64_t min, int64_t max)
+{
+    const char *vm = new_vm(h, name);
+
+    house_text(h, "VM.set_memory_limits",
+        P("\"%s\",1048576,%lld,%lld,%lld", vm, (long long)max, (long long)min, (long long)max));
+    return vm;
+}
+
+/* A guest that does not move its balloon is believed while it boots, and then counts for what it has. */
+TEST_FIBER(memory_that_a_guest_keeps_is_not_given_to_another)
+{
+    struct house house, *h = &house;
+
+    house_open(h, loop);
+    const char *hosts = house_call(h, "host.get_all", ""), *p = strstr(hosts, "OpaqueRef:");
+    const char *host = P("%.*s", p ? (int)strcspn(p, "\"") : 0, p ? p : "");
+    int64_t free = number(h, "host.compute_free_memory", host) / 10 * 10;
+    const char *lets_go = ranged_vm(h, "lets go", free / 10, free / 2),
+               *keeps = ranged_vm(h, "keeps", free / 10, free / 2);
+    const char *third = ranged_vm(h, "third", free / 5, free / 5), *fourth = ranged_vm(h, "fourth", free / 5, free / 2);
+    house_text(h, "VM.add_to_platform", P("\"%s\",\"sim-fail\",\"balloon\"", keeps));
+    house_text(h, "VM.start", P("\"%s\",false,false", keeps));
+    house_text(h, "VM.start", P("\"%s\",false,false", lets_go));
+    fiber_sleep(300 * 1000000ULL);
+    int64_t had = number(h, "VM.get_memory_target", keeps);
+    CHECK(had > free / 3);
+    house_text(h, "VM.start", P("\"%s\",false,false", third));
+    CHECK_STR(power(h, third), "Running");
+    CHECK(number(h, "VM.get_memory_target", lets_go) + free / 5 + free / 2 <= free);
+    CHECK(strstr(house_call(h, "VM.start", P("\"%s\",false,false", fourth)), "HOST_NOT_ENOUGH_FREE_MEMORY"));
+    house_restart_core(h);
+    house_text(h, "VM.hard_shutdown", P("\"%s\"", third));
+    house_text(h, "VM.hard_shutdown", P("\"%s\"", keeps));
+    fiber_sleep(1000000);
+    CHECK(number(h, "VM.get_memory_target", lets_go) == free / 2);
+    house_text(h, "VM.hard_shutdown", P("\"%s\"", lets_go));
+    house_close(h);
+}
+
 static size_t n_vdis(struct house *h)
 {
     size_t n = 0;

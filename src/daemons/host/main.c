@@ -128,7 +128,8 @@ static void room(struct daemon *d)
         .broker = { d, ask_storage, ask_net, d->boot_dir } };
 
     d->inventory_hyper = (struct inventory_hyper){ d->probed.name, d->probed.version, d->probed.accelerator,
-        d->probed.detail, d->probed.uefi, d->probed.vcpus_max, capabilities, ARRAY_LEN(capabilities) };
+        d->probed.detail, d->probed.uefi, d->probed.vcpus_max, capabilities, ARRAY_LEN(capabilities),
+        d->probed.overhead, d->probed.overhead_vcpu, d->probed.overhead_screen };
     c.inventory = (struct inventory_source){
         .root = "", .hyper = &d->inventory_hyper, .start_time_s = clock_wall(d->loop) / 1000000
     };

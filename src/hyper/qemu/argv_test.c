@@ -104,6 +104,7 @@ TEST(bios_with_disks_and_nics)
     p.boot_order = "ndc";
     p.vcpus = 2;
     p.vcpus_max = 8;
+    p.memory_target = 32 << 20;
     p.cores_per_socket = 4;
     p.on_reboot = "destroy";
     p.bios_strings = value_map(strings, 3);

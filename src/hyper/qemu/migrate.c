@@ -250,7 +250,8 @@ static struct err *read_in(struct qemu *q, const struct vm_plan *plan, int fd)
     TRY(capabilities(q, false, false));
     TRY(hand_over(q, "image", fd));
     TRY(begin(q, "migrate-incoming", "image"));
-    return await(q);
+    TRY(await(q));
+    return qemu_balloon_ask(q);
 }
 
 struct err *qemu_restore(
@@ -368,7 +369,7 @@ static struct err *switch_over(struct qemu *q, struct qemu *next)
     become(q, next);
     TRY(e);
     qemu_tpm_watch(q);
-    return qemu_call(q, "query-status", NULL, -1, NULL); /* connected, so that events arrive */
+    return qemu_balloon_ask(q); /* and connected, so that events arrive */
 }
 
 struct err *qemu_move(struct hyper_guest *g, const struct vm_plan *plan)

@@ -28,6 +28,7 @@ struct qemu {
     bool no_reboot;                            /* a guest's own reboot switches it off */
     bool wants_reboot;                         /* that is what switched it off */
     uint64_t resets;                           /* RESET events seen */
+    uint64_t memory;                           /* that the balloon leaves it, bytes; 0: it has none */
     char unplugged[N_UNPLUGGED][QEMU_ID_SIZE]; /* devices that the guest let go of, a ring */
     unsigned n_unplugged;
     struct waitq change; /* something above changed */
@@ -60,6 +61,12 @@ void qemu_adopt(struct qemu *q, pid_t pid, int pidfd); /* takes pidfd */
 struct err *qemu_record_read(struct qemu *q, const char *name, bool *ret_found) MUST_CHECK;
 void qemu_forget_files(const struct hyper_env *env, const char *prefix);
 struct err *qemu_power(struct qemu *q, enum hyper_power *ret_power) MUST_CHECK;
+
+/* room.c */
+/* [waits] Learns q->memory: after a connection was opened, or memory arrived. */
+struct err *qemu_balloon_ask(struct qemu *q) MUST_CHECK;
+struct err *qemu_balloon(struct hyper_guest *g, uint64_t target) MUST_CHECK;
+struct err *qemu_vcpus_add(struct hyper_guest *g, uint32_t count) MUST_CHECK;
 
 /* migrate.c */
 struct err *qemu_layout(struct hyper_guest *g, struct arena *a, struct vm_plan *plan) MUST_CHECK;

@@ -36,9 +36,22 @@ static struct err *read_version(char *ret, size_t size)
     return NULL;
 }
 
+/*
+ * Measured on QEMU 7.2, private memory of guests that do nothing: 18 MiB, 21 with screen and USB, a bit of the guest's
+ * own in both. What TCG translates (at most 32 MiB) comes and goes.
+ */
+#define MIB (1024UL * 1024)
+#define OVERHEAD (16 * MIB)
+#define OVERHEAD_VCPU MIB
+#define OVERHEAD_SCREEN (4 * MIB)
+
 struct err *qemu_probe(struct hyper_info *ret_info)
 {
-    struct hyper_info info = { .name = "qemu", .vcpus_max = 64 };
+    struct hyper_info info = { .name = "qemu",
+        .vcpus_max = 64,
+        .overhead = OVERHEAD,
+        .overhead_vcpu = OVERHEAD_VCPU,
+        .overhead_screen = OVERHEAD_SCREEN };
 
     TRY(read_version(info.version, sizeof(info.version)));
     snprintf(

@@ -39,7 +39,7 @@ static uint64_t in(struct qemu *q, uint64_t us)
 
 void qemu_tell(struct qemu *q, enum hyper_event_kind kind, const char *device)
 {
-    struct hyper_event ev = { kind, device };
+    struct hyper_event ev = { kind, device, q->memory };
 
     waitq_wake_all(&q->change);
     if (q->env.on_event)
@@ -69,6 +69,10 @@ static void on_qmp_event(void *ctx, const char *event, json_t *data)
             return; /* a part of a device; the whole one follows */
         snprintf(q->unplugged[q->n_unplugged++ % N_UNPLUGGED], QEMU_ID_SIZE, "%s", device);
         qemu_tell(q, HYPER_EV_UNPLUGGED, device);
+    }
+    if (cstr_eq(event, "BALLOON_CHANGE") && json_integer_value(json_object_get(data, "actual")) > 0) {
+        q->memory = (uint64_t)json_integer_value(json_object_get(data, "actual"));
+        qemu_tell(q, HYPER_EV_MEMORY, NULL);
     }
     if (cstr_eq(event, "VSERPORT_CHANGE"))
         qemu_tell(q, HYPER_EV_AGENT, NULL);
@@ -155,7 +159,8 @@ static struct err *reconnect(struct qemu *q)
     e = q->gone ? err_internal("QEMU has ended") : unix_connect(path, &fd);
     free(path);
     TRY(e);
-    return talk_to(q, &fd, ATTACH_US);
+    TRY(talk_to(q, &fd, ATTACH_US));
+    return qemu_balloon_ask(q);
 }
 
 struct err *qemu_call(struct qemu *q, const char *command, json_t *args, int fd, json_t **ret_value)
@@ -454,6 +459,11 @@ static struct err *qemu_start(const struct hyper_env *env, const struct vm_plan 
     TRY(qemu_begin(env, plan, "", false, &q));
     assert(q);
     e = qemu_settle(q, plan);
+    if (!e && plan->memory_target) {
+        q->memory = plan->memory;
+        if (plan->memory_target < plan->memory)
+            e = qemu_balloon(&q->base, plan->memory_target);
+    }
     if (!e && !plan->paused)
         e = qemu_call(q, "cont", NULL, -1, NULL);
     if (e)
@@ -568,7 +578,7 @@ static struct err *qemu_query(struct hyper_guest *g, struct hyper_state *ret_sta
     enum hyper_power power = HYPER_GONE;
 
     TRY(qemu_power(q, &power));
-    *ret_state = (struct hyper_state){ .power = power, .pid = q->gone ? 0 : q->pid, .domid = -1 };
+    *ret_state = (struct hyper_state){ .power = power, .pid = q->gone ? 0 : q->pid, .domid = -1, .memory = q->memory };
     return NULL;
 }
 
@@ -707,6 +717,8 @@ const struct hyper_ops hyper_qemu = {
     .unpause = qemu_unpause,
     .request_shutdown = qemu_request_shutdown,
     .press = qemu_press,
+    .balloon = qemu_balloon,
+    .vcpus_add = qemu_vcpus_add,
     .reset = qemu_reset,
     .destroy = qemu_destroy,
     .disk_add = qemu_disk_add,

@@ -21,13 +21,21 @@
 #define BOOT_SPREAD_US 50000
 #define SHUTDOWN_US 50000
 #define DEVICE_US 5000
+#define BALLOON_US 20000
 #define MEMORY_STEP_US 5000 /* a save or a move takes so many of these */
 #define MEMORY_STEPS 10
 #define STATE_FILE "sim"
 #define NVRAM_FILE "nvram"
 
 /* Above AGENT_SHIFT: enum sim_agent_kind. */
-enum { DEAF_TO_BUTTON = 1, HOLDS_DEVICES = 2, FAILS_TO_SAVE = 4, MISSES_A_PRESS = 8, AGENT_SHIFT = 4 };
+enum {
+    DEAF_TO_BUTTON = 1,
+    HOLDS_DEVICES = 2,
+    FAILS_TO_SAVE = 4,
+    MISSES_A_PRESS = 8,
+    NO_BALLOON_DRIVER = 16,
+    AGENT_SHIFT = 5
+};
 
 struct sim {
     struct hyper_guest base;
@@ -39,6 +47,9 @@ struct sim {
     enum sim_act act;     /* what it is about to do by itself */
     uint64_t act_wall_us; /* and when; by the wall clock, since that outlives the process */
     struct timer *timer;  /* owned; only while an act is ahead */
+    uint64_t memory;      /* what its balloon leaves it; 0: it has none */
+    uint64_t target;
+    struct timer *balloon; /* owned; only while it moves */
 };
 
 static struct map *guests; /* uuid -> struct sim; made at the first start, NULL when empty */
@@ -60,8 +71,8 @@ static struct sim *sim_of(struct hyper_guest *g)
 
 static int state_line(const struct sim *s, char *line, size_t size)
 {
-    return snprintf(line, size, "%s %u %d %" PRIu64 " %s %s\n", powers[s->power], s->flags, (int)s->act, s->act_wall_us,
-        s->uuid, s->name);
+    return snprintf(line, size, "%s %u %d %" PRIu64 " %" PRIu64 " %s %s\n", powers[s->power], s->flags, (int)s->act,
+        s->act_wall_us, s->memory, s->uuid, s->name);
 }
 
 /* Replaced as a whole, but not forced to the disk: a pretended guest does not outlive its machine either. */
@@ -93,23 +104,25 @@ static struct err *forget(const struct hyper_env *env)
 
 static bool load(struct sim *s, struct str text)
 {
-    struct str field[5], line, rest;
+    struct str field[6], line, rest;
     uint64_t flags, act;
 
     if (!str_cut(text, '\n', &line, &rest))
         return false;
-    for (int i = 0; i < 5; i++)
+    for (size_t i = 0; i < ARRAY_LEN(field); i++)
         if (!str_cut(line, ' ', &field[i], &line))
             return false;
     if (!str_to_u64(field[1], &flags) || !str_to_u64(field[2], &act) || act > SIM_GONE)
         return false;
-    if (!str_to_u64(field[3], &s->act_wall_us) || field[4].len >= sizeof(s->uuid) || line.len >= sizeof(s->name))
+    if (!str_to_u64(field[3], &s->act_wall_us) || !str_to_u64(field[4], &s->memory) ||
+        field[5].len >= sizeof(s->uuid) || line.len >= sizeof(s->name))
         return false;
     s->flags = (unsigned)flags;
     if (flags >> AGENT_SHIFT >= SIM_AGENT_N_KINDS)
         return false;
     s->act = (enum sim_act)act;
-    memcpy(s->uuid, field[4].p, field[4].len);
+    s->target = s->memory;
+    memcpy(s->uuid, field[5].p, field[5].len);
     memcpy(s->name, line.p, line.len);
     for (size_t i = 0; i < ARRAY_LEN(powers); i++) {
         if (str_eq_c(field[0], powers[i])) {
@@ -124,7 +137,7 @@ static bool load(struct sim *s, struct str text)
 
 static void tell(struct sim *s, enum hyper_event_kind kind, const char *device)
 {
-    struct hyper_event ev = { kind, device };
+    struct hyper_event ev = { kind, device, s->memory };
 
     if (s->env.on_event)
         s->env.on_event(s->env.ctx, &ev);
@@ -170,6 +183,25 @@ static void plan_act(struct sim *s, enum sim_act act, uint64_t in_us)
     arm(s);
 }
 
+static void on_balloon(void *arg)
+{
+    struct sim *s = arg;
+
+    timer_drop(&s->balloon);
+    s->memory = s->target;
+    err_ignore(save(s), "whoever attaches says the target again");
+    tell(s, HYPER_EV_MEMORY, NULL);
+}
+
+/* A guest moves its balloon while it runs; one that is paused does when it runs on. */
+static void move_balloon(struct sim *s)
+{
+    if (s->power != HYPER_RUNNING || s->target == s->memory || (s->flags & NO_BALLOON_DRIVER) || s->balloon)
+        return;
+    s->balloon = timer_new(s->env.loop, on_balloon, s);
+    timer_set(s->balloon, clock_now(s->env.loop) + BALLOON_US);
+}
+
 bool hyper_sim_act(const char *uuid, enum sim_act act)
 {
     struct sim *s = guests ? map_get(guests, uuid) : NULL;
@@ -193,6 +225,7 @@ static void sim_free(struct hyper_guest *g)
     if (guests && map_len(guests) == 0)
         map_drop(&guests);
     timer_free(s->timer);
+    timer_free(s->balloon);
     free(s);
 }
 
@@ -223,6 +256,7 @@ static bool apply_wishes(struct sim *s, const struct vm_plan *plan)
         fail_start |= str_eq_c(word, "start");
         s->flags |= str_eq_c(word, "shutdown") ? DEAF_TO_BUTTON : 0;
         s->flags |= str_eq_c(word, "press") ? MISSES_A_PRESS : 0;
+        s->flags |= str_eq_c(word, "balloon") ? NO_BALLOON_DRIVER : 0;
         s->flags |= str_eq_c(word, "unplug") ? HOLDS_DEVICES : 0;
         s->flags |= str_eq_c(word, "save") ? FAILS_TO_SAVE : 0;
         if (str_starts(word, STR("agent-"))) {
@@ -283,6 +317,8 @@ static struct err *sim_start(const struct hyper_env *env, const struct vm_plan *
     s->base.ops = &hyper_sim;
     s->env = *env;
     s->power = plan->paused ? HYPER_BUILT : HYPER_RUNNING;
+    s->memory = plan->memory_target ? plan->memory : 0;
+    s->target = plan->memory_target;
     snprintf(s->uuid, sizeof(s->uuid), "%s", plan->vm);
     snprintf(s->name, sizeof(s->name), "%.60s", plan->name);
     for (char *p = s->name; *p; p++)
@@ -294,6 +330,7 @@ static struct err *sim_start(const struct hyper_env *env, const struct vm_plan *
         return e;
     }
     enlist(s);
+    move_balloon(s);
     *ret_guest = &s->base;
     return NULL;
 }
@@ -344,7 +381,7 @@ static struct err *sim_attach(const struct hyper_env *env, struct hyper_guest **
 
 static struct err *sim_query(struct hyper_guest *g, struct hyper_state *ret_state)
 {
-    *ret_state = (struct hyper_state){ .power = sim_of(g)->power, .domid = -1 };
+    *ret_state = (struct hyper_state){ .power = sim_of(g)->power, .domid = -1, .memory = sim_of(g)->memory };
     return NULL;
 }
 
@@ -365,6 +402,7 @@ static struct err *sim_unpause(struct hyper_guest *g)
 {
     TRY(set_power(sim_of(g), HYPER_RUNNING));
     arm(sim_of(g));
+    move_balloon(sim_of(g));
     return NULL;
 }
 
@@ -412,6 +450,22 @@ static struct err *sim_press(struct hyper_guest *g, const char *what, char key)
     return NULL;
 }
 
+static struct err *sim_balloon(struct hyper_guest *g, uint64_t target)
+{
+    struct sim *s = sim_of(g);
+
+    if (!s->memory)
+        return err_internal("this guest has no balloon");
+    s->target = target;
+    move_balloon(s);
+    return NULL;
+}
+
+static struct err *sim_vcpus_add(struct hyper_guest *g UNUSED, uint32_t count UNUSED)
+{
+    return sleep_as_work(DEVICE_US);
+}
+
 static struct err *sim_reset(struct hyper_guest *g)
 {
     struct sim *s = sim_of(g);
@@ -428,6 +482,7 @@ static struct err *sim_destroy(struct hyper_guest *g)
     struct sim *s = sim_of(g);
 
     timer_drop(&s->timer);
+    timer_drop(&s->balloon);
     s->power = HYPER_GONE;
     return forget(&s->env);
 }
@@ -608,6 +663,8 @@ const struct hyper_ops hyper_sim = {
     .unpause = sim_unpause,
     .request_shutdown = sim_request_shutdown,
     .press = sim_press,
+    .balloon = sim_balloon,
+    .vcpus_add = sim_vcpus_add,
     .reset = sim_reset,
     .destroy = sim_destroy,
     .disk_add = sim_disk_add,

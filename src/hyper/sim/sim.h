@@ -13,6 +13,7 @@
  *     start             starting fails
  *     shutdown          the guest ignores the power button
  *     press             it misses the first press
+ *     balloon           no driver moves its balloon
  *     unplug            the guest holds on to its devices
  *     save              suspending fails at its end
  *     agent-none        no agent in the guest; likewise agent-stalls,
