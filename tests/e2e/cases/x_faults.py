@@ -196,7 +196,7 @@ class SmallDisk:
 
 
 def fill(path):
-    with open(path, "wb") as f:
+    with open(path, "wb", buffering=0) as f:
         try:
             while True:
                 f.write(bytes(1 << 20))
