@@ -2,8 +2,11 @@
 #include <string.h>
 #include "base/map.h"
 #include "base/mem.h"
+#include "core/http.h"
 #include "core/rbac.h"
 #include "gen/ipc_host.h"
+
+#define PICTURE_MS 30000
 
 /* `ref` or `uuid` names a console, or a VM: then its rfb console. */
 static const struct row *find(struct core *c, const struct value *query, const char **ret_protocol)
@@ -69,13 +72,12 @@ static bool may_open(struct core *c, const char *uuid, bool websocket)
     return !websocket;
 }
 
-struct err *console_open(struct core *c, struct arena *a, const struct core_http_req *req, const struct principal *who,
-    struct core_http_rep *rep)
+/* The VM whose console is asked for, if it has such a one now. NULL: rep says why not. */
+static struct err *open_vm(struct core *c, struct arena *a, const struct core_http_req *req,
+    const struct principal *who, struct core_http_rep *rep, const char **ret_protocol, const char **ret_uuid)
 {
     const char *protocol = "rfb";
-    const struct row *vm = find(c, &req->query, &protocol), *pool = core_pool_row(c);
-    struct ipc_peer *host = NULL;
-    struct host_console_rep console = { 0 };
+    const struct row *vm = find(c, &req->query, &protocol);
 
     if (!vm)
         return err_internal("no VM or console of that name");
@@ -85,19 +87,29 @@ struct err *console_open(struct core *c, struct arena *a, const struct core_http
     }
     if (strcmp(row_str(vm, F_VM_power_state), "Running") != 0 && strcmp(row_str(vm, F_VM_power_state), "Paused") != 0)
         return err_vm_bad_power_state(row_ref(vm), "running", "halted");
-    if (!has_console(vm, protocol)) {
-        rep->status = 404;
-        rep->reason = "Not Found";
+    if (!has_console(vm, protocol))
+        return http_refuse(a, rep, 404, "Not Found", "The VM has no such console");
+    *ret_uuid = arena_strdup(a, row_str(vm, F_VM_uuid));
+    *ret_protocol = arena_strdup(a, protocol);
+    return NULL;
+}
+
+struct err *console_open(struct core *c, struct arena *a, const struct core_http_req *req, const struct principal *who,
+    struct core_http_rep *rep)
+{
+    const char *protocol = NULL, *uuid = NULL;
+    struct ipc_peer *host = NULL;
+    struct host_console_rep console = { 0 };
+
+    TRY(open_vm(c, a, req, who, rep, &protocol, &uuid));
+    if (!uuid)
         return NULL;
-    }
-    const char *uuid = arena_strdup(a, row_str(vm, F_VM_uuid));
-    protocol = arena_strdup(a, protocol);
     if (!may_open(c, uuid, req->websocket)) {
         rep->status = 503;
         rep->reason = "Connection Limit Exceeded";
         return NULL;
     }
-    int64_t idle = row_int(pool, F_pool_vm_console_idle_timeout);
+    int64_t idle = row_int(core_pool_row(c), F_pool_vm_console_idle_timeout);
     rep->idle_timeout_s = idle > 0 && idle < UINT32_MAX ? (uint32_t)idle : 0;
     uint64_t id = ++c->next_stream;
     char key[24];
@@ -115,4 +127,21 @@ struct err *console_open(struct core *c, struct arena *a, const struct core_http
     rep->direction = 3;
     rep->stream_id = id;
     return NULL;
+}
+
+struct err *console_picture(struct core *c, struct arena *a, const struct core_http_req *req,
+    const struct principal *who, struct core_http_rep *rep)
+{
+    struct host_picture_rep picture = { .jpeg = -1 };
+    const char *protocol = NULL, *uuid = NULL;
+    struct ipc_peer *host = NULL;
+
+    TRY(open_vm(c, a, req, who, rep, &protocol, &uuid));
+    if (!uuid)
+        return NULL;
+    if (strcmp(protocol, "rfb") != 0)
+        return http_refuse(a, rep, 404, "Not Found", "A serial line has no picture");
+    TRY(core_need_host(c, &host));
+    TRY(host_picture(host, a, &(struct host_picture_req){ .vm = uuid, .timeout_ms = PICTURE_MS }, &picture));
+    return http_hand_over(a, rep, "image/jpeg", (struct str){ "", 0 }, picture.jpeg);
 }

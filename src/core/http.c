@@ -111,6 +111,7 @@ static const struct {
 } built[] = {
     { "connect_console", console_open },
     { "connect_console_ws", console_open },
+    { "get_vncsnapshot", console_picture },
     { "get_export_raw_vdi", transfer_export },
     { "put_import_raw_vdi", transfer_import },
     { "rrd_updates", metrics_http },

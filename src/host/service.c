@@ -410,6 +410,22 @@ static struct err *on_vm_run(struct ipc_call *c, struct host_vm_run_req *req, st
     return NULL;
 }
 
+static struct err *on_picture(struct ipc_call *c, struct host_picture_req *req, struct host_picture_rep *rep)
+{
+    struct host_room *h = c->ctx;
+    struct cell *cell = cells_find(h->c.cells, req->vm);
+    struct vm_picture_rep inner = { .jpeg = -1 };
+
+    if (!cell || !cell->peer)
+        return err_vm_bad_power_state(cell ? cell->state.ref : req->vm, "running", "halted");
+    struct ipc_peer *peer = ipc_ref(cell->peer);
+    struct err *e = vm_picture(peer, c->arena, &(struct vm_picture_req){ .timeout_ms = req->timeout_ms }, &inner);
+    ipc_unref(peer);
+    TRY(e);
+    rep->jpeg = inner.jpeg;
+    return NULL;
+}
+
 /* ---- the host itself ---- */
 
 static struct err *on_auth(struct ipc_call *c, struct host_auth_req *req, struct host_auth_rep *rep)
@@ -453,6 +469,7 @@ static const struct host_ops ops = {
     .nic_plug = on_nic_plug,
     .nic_unplug = on_nic_unplug,
     .console = on_console,
+    .picture = on_picture,
     .vm_report = on_vm_report,
     .vm_run = on_vm_run,
     .vm_suspend = host_on_suspend,

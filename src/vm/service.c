@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "gen/errors.h"
+#include "vm/picture.h"
 #include "vm/private.h"
 #include "vm/run.h"
 #include "vm/stats.h"
@@ -535,6 +536,16 @@ static struct err *on_console(struct ipc_call *c, struct vm_console_req *req, st
     return s->ops->console(s->guest, req->protocol, &rep->stream);
 }
 
+static struct err *on_picture(struct ipc_call *c, struct vm_picture_req *req, struct vm_picture_rep *rep)
+{
+    struct vm_service *s = c->ctx;
+    int fd = -1;
+
+    TRY(vm_expect(s, VM_ALIVE, "running"));
+    TRY(s->ops->console(s->guest, "rfb", &fd));
+    return picture_take(fd, clock_now(s->loop) + req->timeout_ms * 1000, &rep->jpeg);
+}
+
 static struct err *on_nvram(struct ipc_call *c, struct vm_nvram_req *req UNUSED, struct vm_nvram_rep *rep)
 {
     struct vm_service *s = c->ctx;
@@ -565,6 +576,7 @@ static const struct vm_ops service_ops = {
     .nic_plug = on_nic_plug,
     .nic_unplug = on_nic_unplug,
     .console = on_console,
+    .picture = on_picture,
     .nvram = on_nvram,
     .suspend = vm_on_suspend,
     .resume = vm_on_resume,

@@ -134,3 +134,30 @@ def the_console_page_and_novnc_are_served(t):
         t.check(status == 200 and "javascript" in headers["Content-Type"] and b"RFB" in body, status)
     t.equal(x.handler("GET", "/novnc/../../etc/passwd")[0] in (400, 404), True)
     t.equal(x.handler("GET", "/novnc/%2e%2e/%2e%2e/etc/passwd")[0] in (400, 404), True)
+
+
+def jpeg_size(body):
+    """Width and height as the frame header says them (ITU-T T.81, B.2.2)."""
+    at = 2
+    while at + 9 < len(body):
+        marker, length = body[at + 1], int.from_bytes(body[at + 2:at + 4], "big")
+        if marker == 0xC0:
+            return int.from_bytes(body[at + 7:at + 9], "big"), int.from_bytes(body[at + 5:at + 7], "big")
+        at += 2 + length
+    return None
+
+
+@case
+def a_screen_is_pictured(t):
+    x, vm = t.x, t.vm()
+    uuid = x.VM.get_uuid(vm)
+    t.check(x.handler("GET", "/vncsnapshot", {"uuid": uuid})[0] >= 400, "a halted VM has no screen")
+    t.check(x.handler("GET", "/vncsnapshot", {"uuid": "nothing"})[0] >= 400, "of nothing")
+    x.VM.start(vm, False, False)
+    for query in ({"uuid": uuid}, {"ref": vm}):
+        status, headers, body = x.handler("GET", "/vncsnapshot", query)
+        t.equal((status, headers.get("Content-Type"), body[:2], body[-2:]), (200, "image/jpeg", b"\xff\xd8", b"\xff\xd9"))
+        width, height = jpeg_size(body)
+        t.check(320 <= width <= 1280 and 200 <= height <= 1024, (width, height))
+    (line,) = [c for c in x.VM.get_consoles(vm) if x.console.get_protocol(c) == "vt100"]
+    t.equal(x.handler("GET", "/vncsnapshot", {"ref": line})[0], 404)
