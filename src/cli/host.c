@@ -91,6 +91,23 @@ static struct err *host_logs_download(struct xe *x)
     return transfer_download(x, "/host_logs_download", NULL, 0, file, -1, "Logs of a host");
 }
 
+static struct err *pool_dump_database(struct xe *x)
+{
+    const char *file;
+
+    TRY(arg_need(&x->args, "file-name", &file));
+    return transfer_download(x, "/pool/xmldbdump", NULL, 0, file, -1, "Dump of the database");
+}
+
+static struct err *pool_restore_database(struct xe *x)
+{
+    const char *file, *dry_run = arg_get(&x->args, "dry-run");
+    const char *pairs[] = { "dry_run", dry_run ? dry_run : "false" };
+
+    TRY(arg_need(&x->args, "file-name", &file));
+    return transfer_upload(x, "/pool/xmldbdump", pairs, 1, file, "Restore of the database");
+}
+
 /* Keys and certificates come from files: an argument is there for every user of the machine to read. */
 static struct err *read_pem(struct xe *x, const char *name, bool needed, const char **ret_text)
 {
@@ -149,6 +166,10 @@ const struct verb host_verbs[] = {
         "Keeps the certificate of an authority, under the name of its file if no name is given." },
     { "host-get-system-status", host_get_system_status, "filename", "entries,output", NULL,
         "Fetches logs and state of the host as a tar (or tar.gz, tar.bz2), without secrets." },
+    { "pool-dump-database", pool_dump_database, "file-name", "", NULL, "Fetches the database as one XML file." },
+    { "pool-restore-database", pool_restore_database, "file-name", "dry-run", NULL,
+        "Makes the database what such a file says; with dry-run=true only reads it. Sessions go on, and so do guests "
+        "that the file knows." },
     { "host-logs-download", host_logs_download, "filename", "", NULL, "Fetches the logs of the host as a tar.gz." },
     { 0 },
 };

@@ -188,6 +188,12 @@ static void leave(void *arg)
     c->config->on_restart(c->config->restart_arg);
 }
 
+void agent_restart(struct core *c)
+{
+    if (c->config->on_restart)
+        fiber_start(c->loop, "restart", leave, c);
+}
+
 /* Whoever started this process starts it again; sessions and guests outlive it. */
 static struct err *restart_agent(struct call *c, const struct host_restart_agent_args *a, struct value *ret)
 {
@@ -197,7 +203,7 @@ static struct err *restart_agent(struct call *c, const struct host_restart_agent
     TRY(call_row(c, C_host, a->host, &host));
     if (!c->core->config->on_restart)
         return err_internal("nobody would start this process again");
-    fiber_start(c->core->loop, "restart", leave, c->core);
+    agent_restart(c->core);
     return NULL;
 }
 

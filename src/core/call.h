@@ -52,7 +52,7 @@ struct core {
     struct map *principals;        /* session ref -> struct session_entry */
     struct map *tasks;             /* task ref -> struct task_run: tasks this process runs */
     struct map *streams;           /* stream id -> struct stream */
-    struct map *reports;           /* stream id -> ref of its task (owned) */
+    struct map *reports;           /* stream id of a file that is fetched -> ref of the client's task (owned) */
     struct map *consoles;          /* stream id -> VM uuid (owned): open ones */
     struct map *registrations;     /* session ref -> struct registration (old event interface) */
     struct event_text *event_text; /* core/event.c; NULL before the first event */

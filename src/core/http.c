@@ -2,7 +2,10 @@
 #include <string.h>
 #include <sys/stat.h>
 #include "base/log.h"
+#include "base/map.h"
+#include "base/mem.h"
 #include "core/audit.h"
+#include "core/backup.h"
 #include "core/console.h"
 #include "core/metrics.h"
 #include "core/rbac.h"
@@ -66,7 +69,7 @@ struct err *http_refuse(
     return NULL;
 }
 
-static void add_header(struct arena *a, struct core_http_rep *rep, const char *name, const char *value)
+void http_add_header(struct arena *a, struct core_http_rep *rep, const char *name, const char *value)
 {
     if (!rep->headers)
         rep->headers = arena_new_array(a, 4, struct core_header);
@@ -78,18 +81,53 @@ struct err *http_hand_over(struct arena *a, struct core_http_rep *rep, const cha
     struct stat st;
 
     rep->status = 200;
-    add_header(a, rep, "Content-Type", type);
+    http_add_header(a, rep, "Content-Type", type);
     if (file <= 0) {
         rep->body = body;
         return NULL;
     }
     if (fstat(file, &st) == 0)
-        add_header(a, rep, "Content-Length", arena_printf(a, "%lld", (long long)st.st_size));
+        http_add_header(a, rep, "Content-Length", arena_printf(a, "%lld", (long long)st.st_size));
     rep->stream = file;
     rep->direction = 1; /* from here to the client */
     rep->idle_timeout_s = 300;
     return NULL;
 }
+
+/* ---- with a task ---- */
+
+struct err *http_take_task(struct call *c, const struct core_http_req *req, const char *label)
+{
+    if (!*req->task_id) {
+        c->task = task_new(c->core, c->arena, label, NULL, &c->who);
+        return NULL;
+    }
+    TRY(task_assert_owner(c, req->task_id));
+    if (!task_is_pending(c->core, req->task_id))
+        return err_operation_not_allowed("the task has ended already");
+    c->task = arena_strdup(c->arena, req->task_id);
+    return NULL;
+}
+
+void http_refuse_task(struct call *c, struct core_http_rep *rep, unsigned status, const char *reason, struct err *e)
+{
+    log_info("transfer refused", F("task", c->task), F("error", err_text(e)));
+    answer(c->arena, rep, status, reason, err_text(e));
+    task_finish(c->core, c->task, "", e);
+}
+
+uint64_t http_stream(struct call *c, struct core_http_rep *rep, int stream, uint8_t direction)
+{
+    rep->status = 200;
+    rep->reason = "OK";
+    rep->stream = stream;
+    rep->stream_id = ++c->core->next_stream;
+    rep->direction = direction;
+    http_add_header(c->arena, rep, "task-id", c->task);
+    return rep->stream_id;
+}
+
+/* ---- which there are ---- */
 
 static const struct http_action *find_action(const char *name)
 {
@@ -112,6 +150,8 @@ static const struct {
     { "connect_console", console_open },
     { "connect_console_ws", console_open },
     { "get_vncsnapshot", console_picture },
+    { "get_pool_xml_db_sync", backup_dump },
+    { "put_pool_xml_db_sync", backup_restore },
     { "get_export_raw_vdi", transfer_export },
     { "put_import_raw_vdi", transfer_import },
     { "rrd_updates", metrics_http },
@@ -134,6 +174,35 @@ static action_fn *built_action(const char *name)
     return NULL;
 }
 
+static const char *key_of(char key[24], uint64_t stream_id)
+{
+    snprintf(key, 24, "%llu", (unsigned long long)stream_id);
+    return key;
+}
+
+/* What has no task of its own to follow: the client's ends with the answer, or with the file that is one. */
+static void follow(struct core *c, const char *task, struct core_http_rep *rep)
+{
+    char key[24];
+
+    if (rep->direction != 1) {
+        if (task_is_pending(c, task))
+            task_finish(c, task, "", rep->status == 200 ? NULL : err_internal("%s", rep->reason));
+        return;
+    }
+    rep->stream_id = ++c->next_stream;
+    map_put(c->reports, key_of(key, rep->stream_id), mem_strdup(task));
+}
+
+static void file_done(struct core *c, uint64_t stream_id, bool complete)
+{
+    char key[24];
+    AUTO(mem_drop) char *task = map_remove(c->reports, key_of(key, stream_id));
+
+    if (task)
+        task_finish(c, task, "", complete ? NULL : err_internal("the client went away before the end"));
+}
+
 static void run(struct core *c, struct arena *a, const struct core_http_req *req, const struct http_action *action,
     const struct principal *who, struct core_http_rep *rep)
 {
@@ -148,6 +217,8 @@ static void run(struct core *c, struct arena *a, const struct core_http_req *req
         return;
     }
     e = fn ? fn(c, a, req, who, rep) : err_not_implemented(action->name);
+    if (!e && *req->task_id && !rep->stream_id)
+        follow(c, req->task_id, rep);
     if (!e)
         return;
     log_warn("request failed", F("action", action->name), F("error", err_text(e)));
@@ -190,6 +261,6 @@ struct err *http_request(struct core *c, struct arena *a, struct core_http_req *
 void http_stream_done(struct core *c, uint64_t stream_id, uint64_t bytes, bool complete)
 {
     console_stream_done(c, stream_id);
-    status_stream_done(c, stream_id, complete);
+    file_done(c, stream_id, complete);
     transfer_stream_done(c, stream_id, bytes, complete);
 }

@@ -1,8 +1,8 @@
 #include "core/status.h"
 #include <stdio.h>
 #include <string.h>
-#include "base/map.h"
 #include "base/mem.h"
+#include "core/http.h"
 #include "core/task.h"
 #include "gen/ipc_machine.h"
 
@@ -65,13 +65,11 @@ static bool are_known(const char *list)
     return true;
 }
 
-/* The client's task, if it gave one, ends with the stream. */
-static struct err *start(struct core *c, struct arena *a, const struct core_http_req *req, const char *list,
-    const char *output, struct core_http_rep *rep)
+static struct err *start(
+    struct core *c, struct arena *a, const char *list, const char *output, struct core_http_rep *rep)
 {
     struct machine_report_rep made = { .stream = -1 };
     struct ipc_peer *host = NULL;
-    char key[24];
 
     TRY(core_need_host(c, &host));
     TRY(machine_report(host, a, &(struct machine_report_req){ list, output }, &made));
@@ -79,15 +77,7 @@ static struct err *start(struct core *c, struct arena *a, const struct core_http
     rep->stream = made.stream;
     rep->direction = 1; /* from here to the client */
     rep->idle_timeout_s = 300;
-    rep->stream_id = ++c->next_stream;
-    rep->headers = arena_new_array(a, 1, struct core_header);
-    rep->n_headers = 1;
-    rep->headers[0] = (struct core_header){ "Content-Type",
-        strcmp(output, "tar") ? "application/octet-stream" : "application/x-tar" };
-    if (!*req->task_id)
-        return NULL;
-    snprintf(key, sizeof(key), "%llu", (unsigned long long)rep->stream_id);
-    map_put(c->reports, key, mem_strdup(req->task_id));
+    http_add_header(a, rep, "Content-Type", strcmp(output, "tar") ? "application/octet-stream" : "application/x-tar");
     return NULL;
 }
 
@@ -103,7 +93,7 @@ struct err *status_http(struct core *c, struct arena *a, const struct core_http_
         return refuse(c, a, req, rep, "output may be tar, tar.gz or tar.bz2");
     if (!are_known(list))
         return refuse(c, a, req, rep, "host.get_system_status_capabilities names the entries that there are");
-    return start(c, a, req, list, output, rep);
+    return start(c, a, list, output, rep);
 }
 
 struct err *status_logs_http(struct core *c, struct arena *a, const struct core_http_req *req,
@@ -111,22 +101,13 @@ struct err *status_logs_http(struct core *c, struct arena *a, const struct core_
 {
     AUTO(buf_done) struct buf list;
 
+    (void)req;
     (void)who;
     buf_init(&list, 1024);
     for (size_t i = 0; i < ARRAY_LEN(entries); i++)
         if (entries[i].logs)
             buf_printf(&list, list.len ? ",%s" : "%s", entries[i].key);
-    return start(c, a, req, arena_strdup(a, list.p), "tar.gz", rep);
-}
-
-void status_stream_done(struct core *c, uint64_t stream_id, bool complete)
-{
-    char key[24];
-
-    snprintf(key, sizeof(key), "%llu", (unsigned long long)stream_id);
-    AUTO(mem_drop) char *task = map_remove(c->reports, key);
-    if (task)
-        task_finish(c, task, "", complete ? NULL : err_internal("the client went away before the end"));
+    return start(c, a, arena_strdup(a, list.p), "tar.gz", rep);
 }
 
 void status_register(struct api_handlers *h)

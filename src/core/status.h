@@ -7,4 +7,3 @@ struct err *status_http(struct core *c, struct arena *a, const struct core_http_
     struct core_http_rep *rep) MUST_CHECK;
 struct err *status_logs_http(struct core *c, struct arena *a, const struct core_http_req *req,
     const struct principal *who, struct core_http_rep *rep) MUST_CHECK;
-void status_stream_done(struct core *c, uint64_t stream_id, bool complete);

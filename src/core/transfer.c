@@ -4,6 +4,7 @@
 #include "base/map.h"
 #include "base/mem.h"
 #include "base/uuid.h"
+#include "core/http.h"
 #include "core/ops.h"
 #include "core/sm.h"
 #include "core/task.h"
@@ -26,26 +27,9 @@ struct transfer {
     struct waitq changed;
 };
 
-/* Answers without a stream */
-
-static void answer(struct arena *a, struct core_http_rep *rep, unsigned status, const char *reason, const char *text)
-{
-    rep->status = status;
-    rep->reason = reason;
-    rep->body = str_of(arena_printf(a, "<html><body><h1>%u %s</h1><p>%s</p></body></html>", status, reason, text));
-}
-
-/* Ends the task with e, which it frees, and answers. */
-static void refuse(struct call *c, struct core_http_rep *rep, unsigned status, const char *reason, struct err *e)
-{
-    log_info("transfer refused", F("task", c->task), F("error", err_text(e)));
-    answer(c->arena, rep, status, reason, err_text(e));
-    task_finish(c->core, c->task, "", e);
-}
-
 static void refuse_error(struct call *c, struct core_http_rep *rep, struct err *e)
 {
-    refuse(c, rep, 500, "Internal Error", e);
+    http_refuse_task(c, rep, 500, "Internal Error", e);
 }
 
 /* The end */
@@ -169,42 +153,15 @@ static void transfer_free(struct transfer *t)
 }
 DEFINE_DROP(transfer)
 
-static void add_header(struct core_http_rep *rep, const char *name, const char *value)
-{
-    rep->headers[rep->n_headers++] = (struct core_header){ name, value };
-}
-
 /* From here on the transfer's own fiber has it. */
 static void launch(struct call *c, struct transfer *t, struct core_http_rep *rep, int stream)
 {
     char key[24];
 
-    t->id = ++c->core->next_stream;
+    t->id = http_stream(c, rep, stream, t->import ? 2 : 1);
     snprintf(key, sizeof(key), "%llu", (unsigned long long)t->id);
     map_put(c->core->streams, key, t);
-    rep->status = 200;
-    rep->reason = "OK";
-    rep->stream = stream;
-    rep->stream_id = t->id;
-    rep->direction = t->import ? 2 : 1;
-    rep->headers = arena_new_array(c->arena, 4, struct core_header);
-    rep->n_headers = 0;
-    add_header(rep, "task-id", c->task);
     fiber_start(c->core->loop, t->import ? "import" : "export", transfer_fiber, t);
-}
-
-/* The task that the client gave, or one of its own. */
-static struct err *take_task(struct call *c, const struct core_http_req *req, const char *label)
-{
-    if (!*req->task_id) {
-        c->task = task_new(c->core, c->arena, label, NULL, &c->who);
-        return NULL;
-    }
-    TRY(task_assert_owner(c, req->task_id));
-    if (!task_is_pending(c->core, req->task_id))
-        return err_operation_not_allowed("the task has ended already");
-    c->task = arena_strdup(c->arena, req->task_id);
-    return NULL;
 }
 
 enum format { FORMAT_RAW, FORMAT_OTHER, FORMAT_UNKNOWN };
@@ -229,14 +186,14 @@ static bool is_built(struct call *c, const struct core_http_req *req, struct cor
     const char *format = value_map_str(&req->query, "format");
 
     if (f == FORMAT_UNKNOWN)
-        refuse(c, rep, 404, "Not Found", err_invalid_value("format", format));
+        http_refuse_task(c, rep, 404, "Not Found", err_invalid_value("format", format));
     else if (f == FORMAT_OTHER)
-        refuse(
+        http_refuse_task(
             c, rep, 501, "Not Implemented", err_not_implemented(arena_printf(c->arena, "disks in format %s", format)));
     else if (value_map_get(&req->query, "base"))
-        refuse(c, rep, 501, "Not Implemented", err_not_implemented("differences of disks"));
+        http_refuse_task(c, rep, 501, "Not Implemented", err_not_implemented("differences of disks"));
     else if (value_map_get(&req->query, "chunked"))
-        refuse(c, rep, 501, "Not Implemented", err_not_implemented("disks in chunks"));
+        http_refuse_task(c, rep, 501, "Not Implemented", err_not_implemented("disks in chunks"));
     else
         return true;
     return false;
@@ -278,16 +235,16 @@ struct err *transfer_export(struct core *core, struct arena *a, const struct cor
     struct transfer *t = NULL;
     int stream = -1;
 
-    struct err *e = take_task(&c, req, "Exporting a raw disk");
+    struct err *e = http_take_task(&c, req, "Exporting a raw disk");
     if (e) {
-        refuse(&c, rep, 400, "Bad Request", e);
+        http_refuse_task(&c, rep, 400, "Bad Request", e);
         return NULL;
     }
     if (!is_built(&c, req, rep))
         return NULL;
     const struct row *vdi = find_row(core, C_VDI, value_map_str(&req->query, "vdi"));
     if (!vdi) {
-        refuse(&c, rep, 400, "Bad Request", err_vdi_missing("", value_map_str(&req->query, "vdi")));
+        http_refuse_task(&c, rep, 400, "Bad Request", err_vdi_missing("", value_map_str(&req->query, "vdi")));
         return NULL;
     }
     const char *file = arena_printf(a, "attachment; filename=\"%s.raw\"", row_str(vdi, F_VDI_uuid));
@@ -297,8 +254,8 @@ struct err *transfer_export(struct core *core, struct arena *a, const struct cor
         return NULL;
     }
     launch(&c, t, rep, stream);
-    add_header(rep, "Content-Type", "application/octet-stream");
-    add_header(rep, "Content-Disposition", file);
+    http_add_header(a, rep, "Content-Type", "application/octet-stream");
+    http_add_header(a, rep, "Content-Disposition", file);
     return NULL;
 }
 
@@ -364,20 +321,20 @@ struct err *transfer_import(struct core *core, struct arena *a, const struct cor
         rep->reason = "OK";
         return NULL;
     }
-    struct err *e = take_task(&c, req, "Importing a raw disk");
+    struct err *e = http_take_task(&c, req, "Importing a raw disk");
     if (e) {
-        refuse(&c, rep, 400, "Bad Request", e);
+        http_refuse_task(&c, rep, 400, "Bad Request", e);
         return NULL;
     }
     if (req->chunked) {
-        refuse(&c, rep, 404, "Not Found", err_import_error_cannot_handle_chunked());
+        http_refuse_task(&c, rep, 404, "Not Found", err_import_error_cannot_handle_chunked());
         return NULL;
     }
     if (!is_built(&c, req, rep))
         return NULL;
     e = import_target(&c, req, &vdi, &made);
     if (err_is(e, "VDI_MISSING")) {
-        refuse(&c, rep, 400, "Bad Request", e);
+        http_refuse_task(&c, rep, 400, "Bad Request", e);
         return NULL;
     }
     if (!e)

@@ -139,3 +139,49 @@ def a_figure_across_its_threshold_raises_an_alarm(t):
     t.equal(int(alarm["priority"]), 1)
     (alarm,) = alarms("Host", host)
     t.check(0 < float(alarm["body"].split("\n")[0].removeprefix("value: ")) < 1, alarm)
+
+
+@case(own_host=True)
+def the_database_is_dumped_and_restored(t):
+    x = t.x
+    vm, later = t.vm("kept"), None
+    x.VM.set_name_description(vm, "as it was: <\"it's\" & more>\n\t\\ \u00e9")
+    x.VM.add_to_other_config(vm, "a 'key'", "b \\' c")
+    runs = t.running_vm("runs")
+    status, headers, text = x.handler("GET", "/pool/xmldbdump")
+    t.equal(status, 200)
+    before = x.VM.get_record(vm)
+
+    x.VM.set_name_description(vm, "changed")
+    x.VM.set_tags(vm, ["new"])
+    later = x.VM.clone(vm, "made after the dump")
+    guests = t.host.guests()
+    put = lambda body, **query: x.handler("PUT", "/pool/xmldbdump", query, body, {"Content-Length": str(len(body))}, timeout=120)
+
+    def restore(body, **query):
+        task = x.task.create("restore", "")
+        status, _, _ = put(body, task_id=task, **query)
+        t.equal(status, 200)
+        t.eventually(lambda: x.task.get_status(task) != "pending", "the restore ends", timeout=60)
+        return x.task.get_status(task), x.task.get_error_info(task)
+
+    # What is no dump changes nothing, and neither does a look at one that is
+    for bad in (b"", b"<database>", text[:len(text) // 2], text.replace(b"</database>", b""), b"<!DOCTYPE x>" + text,
+                text.replace(b'is_a_template="false"', b'is_a_template="perhaps"')):
+        state, why = restore(bad)
+        t.equal(state, "failure", (why, bad[:60]))
+    state, why = restore(text.replace(b'key="schema_major_vsn" value="', b'key="schema_major_vsn" value="9'))
+    t.equal((state, why[0]), ("failure", "RESTORE_INCOMPATIBLE_VERSION"))
+    t.equal(restore(text, dry_run="true"), ("success", []))
+    t.equal(x.VM.get_name_description(vm), "changed")
+    t.equal(x.handler("PUT", "/pool/xmldbdump", {}, iter([text]), {"Transfer-Encoding": "chunked"})[0], 411)
+    for method in ("GET", "PUT"):
+        t.equal(x.handler(method, "/pool/xmldbdump", {"session_id": "OpaqueRef:none"}, b"", {"Content-Length": "0"})[0], 401)
+
+    core = t.host.daemon_pids()["core"]
+    t.equal(restore(text), ("success", []))
+    t.eventually(lambda: t.host.daemon_pids().get("core") not in (None, core), "the core starts anew", timeout=60)
+    t.eventually(lambda: x.VM.get_record(vm) == before, "the VM is as it was", timeout=60)
+    t.check(later not in x.VM.get_all(), "what came after the dump is gone")
+    t.equal((t.power(runs), t.host.guests()), ("Running", guests))
+    x.VM.hard_shutdown(runs)
