@@ -126,6 +126,7 @@ void guest_plugin_register(struct api_handlers *h);
 void vm_params_register(struct api_handlers *h);
 void vm_memory_register(struct api_handlers *h);
 void vm_vcpus_register(struct api_handlers *h);
+void secure_boot_register(struct api_handlers *h);
 void vtpm_register(struct api_handlers *h);
 void vm_press_register(struct api_handlers *h);
 void vbd_register(struct api_handlers *h);

@@ -56,6 +56,9 @@ struct net_lock vif_lock(struct arena *a, const struct row *vif, const struct ro
 /* MAC from seed and device number, semantics.md 5. */
 void vif_mac(const char *seed, int64_t device, char ret_mac[18]);
 
+/* core/secure_boot.c: platform:secureboot, with what `auto` means. */
+bool vm_wants_secure_boot(struct core *c, const struct row *vm);
+
 /* The plan of a start: everything the host must know. */
 struct vm_plan;
 void vm_plan_memory(struct vm_plan *plan, const struct row *vm, int64_t target);

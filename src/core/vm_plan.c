@@ -171,6 +171,7 @@ struct err *vm_plan_make(struct call *c, const struct row *vm, bool paused, stru
         .firmware = !hvm                    ? "direct"
             : strcmp(firmware, "uefi") == 0 ? "uefi"
                                             : "bios",
+        .secure_boot = hvm && strcmp(firmware, "uefi") == 0 && vm_wants_secure_boot(c->core, vm),
         .boot_order = *order ? arena_strdup(c->arena, order) : "cd",
         .kernel_path = hvm ? "" : arena_strdup(c->arena, row_str(vm, F_VM_PV_kernel)),
         .initrd_path = hvm ? "" : arena_strdup(c->arena, row_str(vm, F_VM_PV_ramdisk)),

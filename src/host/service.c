@@ -13,6 +13,8 @@
 #include "host/private.h"
 #include "host/stats.h"
 
+#define SECURE_VARS_MAX (1024UL * 1024)
+
 static struct err *on_inventory(struct ipc_call *c, struct host_inventory_req *req, struct host_inventory_rep *rep)
 {
     struct host_room *h = c->ctx;
@@ -410,6 +412,25 @@ static struct err *on_vm_run(struct ipc_call *c, struct host_vm_run_req *req, st
     return NULL;
 }
 
+static struct err *on_secure_vars(
+    struct ipc_call *c, struct host_secure_vars_req *req UNUSED, struct host_secure_vars_rep *rep)
+{
+    struct host_room *h = c->ctx;
+    AUTO(buf_done) struct buf b;
+
+    buf_init(&b, SECURE_VARS_MAX);
+    rep->vars = (struct str){ "", 0 };
+    if (!h->c.secure_vars)
+        return NULL;
+    struct err *e = h->c.secure_vars(&b);
+    if (e) {
+        log_err(LOG_WARN_, "no keys for Secure Boot", e);
+        return NULL;
+    }
+    rep->vars = (struct str){ arena_dup(c->arena, b.p ? b.p : "", b.len), b.len };
+    return NULL;
+}
+
 static struct err *on_picture(struct ipc_call *c, struct host_picture_req *req, struct host_picture_rep *rep)
 {
     struct host_room *h = c->ctx;
@@ -470,6 +491,7 @@ static const struct host_ops ops = {
     .nic_unplug = on_nic_unplug,
     .console = on_console,
     .picture = on_picture,
+    .secure_vars = on_secure_vars,
     .vm_report = on_vm_report,
     .vm_run = on_vm_run,
     .vm_suspend = host_on_suspend,

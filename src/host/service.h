@@ -18,6 +18,7 @@ struct host_room_config {
     struct auth_door *auth;
     struct inventory_source inventory; /* strings borrowed */
     struct machine machine;
+    struct err *(*secure_vars)(struct buf *b); /* as in hyper/hyper.h; NULL: there are none */
     const char *power; /* program that takes "reboot" or "shutdown"; "machine": this machine's own; NULL: neither may */
 };
 

@@ -71,6 +71,7 @@ struct hyper_info {
     char accelerator[16]; /* "kvm", "tcg", "sim" */
     char detail[160];     /* why no better accelerator is used; empty if there is nothing to say */
     bool uefi;            /* firmware for UEFI guests is installed */
+    bool secure_boot;     /* and one that can tell what is signed */
     uint32_t vcpus_max;
     uint64_t overhead, overhead_vcpu, overhead_screen; /* bytes that a guest costs besides its memory */
 };
@@ -146,7 +147,9 @@ struct hyper_ops {
 
     /* The UEFI variables as they are now; adds nothing for other firmware. Works on the folder, guest or no guest. */
     struct err *(*nvram)(const struct hyper_env *env, struct buf *b);
-    /* The same of the TPM's memory; nothing while it has none. NULL: this hypervisor has no TPMs. */
+    /* The UEFI variables that a guest with Secure Boot begins with: the keys. NULL: there is no such firmware. */
+    struct err *(*secure_vars)(struct buf *b);
+    /* The same as nvram() of the TPM's memory; nothing while it has none. NULL: this hypervisor has no TPMs. */
     struct err *(*tpm)(const struct hyper_env *env, struct buf *b);
 };
 

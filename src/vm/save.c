@@ -138,6 +138,7 @@ static struct err *equip(struct vm_plan *built, struct vm_plan *with)
     p.vcpus_max = built->vcpus_max;
     p.cores_per_socket = built->cores_per_socket;
     p.firmware = built->firmware;
+    p.secure_boot = built->secure_boot;
     p.boot_order = built->boot_order;
     p.cmdline = built->cmdline;
     p.vtpm = built->vtpm;

@@ -33,6 +33,8 @@ static struct err *check_plan(const struct vm_service *s, const struct vm_plan *
         return err_vm_too_many_vcpus(p->ref);
     if (p->n_disks + p->n_nics > DEVICES_MAX)
         return err_vm_pci_bus_full(p->ref);
+    if (p->secure_boot && !s->ops->secure_vars)
+        return err_not_implemented("Secure Boot on this hypervisor");
     if (p->vtpm && !s->ops->tpm)
         return err_not_implemented("a TPM on this hypervisor");
     return NULL;

@@ -13,22 +13,12 @@ def copy_speaking_guest(t):
     subprocess.run([ROOT / "tools/demo-iso", "--boot", boot], check=True)
 
 
-class Guest:
-    """Spoken to through its serial console. prepare() may change its VM before the start."""
+class Serial:
+    """A VM's serial line."""
 
-    def __init__(self, t, name, *networks, prepare=None):
-        self.t, x = t, t.x
-        self.vm = vm = t.vm(name, memory=128 * MIB)
-        x.VM.set_PV_kernel(vm, str(t.host.state / "boot/vmlinuz"))
-        x.VM.set_PV_ramdisk(vm, str(t.host.state / "boot/initrd.gz"))
-        x.VM.set_PV_args(vm, "console=ttyS0 quiet mitigations=off")
-        self.vifs = [t.vif(vm, n, str(i)) for i, n in enumerate(networks)]
-        if prepare:
-            prepare(vm)
-        x.VM.start(vm, True, False)
+    def __init__(self, t, vm):
+        self.t, self.vm = t, vm
         self.connect()
-        x.VM.unpause(vm)
-        self.n = 0
 
     def connect(self):
         """Anew after a migration: the console ends with the QEMU that it belonged to."""
@@ -52,6 +42,24 @@ class Guest:
             self.text += piece.decode(errors="replace").replace("\r", "")
         self.text = self.text[m.end():]
         return m
+
+
+class Guest(Serial):
+    """Spoken to through its serial console. prepare() may change its VM before the start."""
+
+    def __init__(self, t, name, *networks, prepare=None):
+        x = t.x
+        vm = t.vm(name, memory=128 * MIB)
+        x.VM.set_PV_kernel(vm, str(t.host.state / "boot/vmlinuz"))
+        x.VM.set_PV_ramdisk(vm, str(t.host.state / "boot/initrd.gz"))
+        x.VM.set_PV_args(vm, "console=ttyS0 quiet mitigations=off")
+        self.vifs = [t.vif(vm, n, str(i)) for i, n in enumerate(networks)]
+        if prepare:
+            prepare(vm)
+        x.VM.start(vm, True, False)
+        super().__init__(t, vm)
+        x.VM.unpause(vm)
+        self.n = 0
 
     def booted(self):
         self.until("poweroff -f ends it")

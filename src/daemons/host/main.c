@@ -124,6 +124,7 @@ static void room(struct daemon *d)
     struct host_room_config c = { .cells = d->cells,
         .auth = &d->auth_door,
         .power = d->power,
+        .secure_vars = d->ops->secure_vars,
         .machine = d->machine,
         .broker = { d, ask_storage, ask_net, d->boot_dir } };
 

@@ -14,6 +14,7 @@
 #define CDS_MAX 6
 #define MIB ((uint64_t)1024 * 1024)
 #define FIRMWARE_UEFI "/usr/share/OVMF/OVMF_CODE_4M.fd"
+#define FIRMWARE_SECURE "/usr/share/OVMF/OVMF_CODE_4M.secboot.fd"
 
 struct builder {
     struct arena *a;
@@ -115,8 +116,8 @@ static void add_machine(struct builder *b)
     /* shared memory, so that a disk process can serve the guest's rings (vhost-user) */
     addf(b, "-object", "memory-backend-memfd,id=ram,size=%" PRIu64 ",share=on,reserve=off",
         (p->memory + MIB - 1) / MIB * MIB);
-    addf(b, "-machine", "pc-q35-7.2,memory-backend=ram,vmport=off,smm=off,dump-guest-core=off%s",
-        uefi ? ",pflash0=fw-code,pflash1=fw-vars" : "");
+    addf(b, "-machine", "pc-q35-7.2,memory-backend=ram,vmport=off,smm=%s,dump-guest-core=off%s",
+        p->secure_boot ? "on" : "off", uefi ? ",pflash0=fw-code,pflash1=fw-vars" : "");
     add(b, "-accel", b->setup->kvm ? "kvm" : "tcg,tb-size=32");
     add(b, "-cpu", b->setup->kvm ? "host" : "max");
 
@@ -135,7 +136,12 @@ static void add_firmware(struct builder *b)
     const struct vm_plan *p = b->plan;
 
     if (cstr_eq(p->firmware, "uefi")) {
-        add(b, "-blockdev", "driver=file,node-name=fw-code,filename=" FIRMWARE_UEFI ",read-only=on");
+        addf(b, "-blockdev", "driver=file,node-name=fw-code,filename=%s,read-only=on",
+            p->secure_boot ? FIRMWARE_SECURE : FIRMWARE_UEFI);
+        if (p->secure_boot) { /* its variables are changed in system management mode alone, which S3 would leave open */
+            add(b, "-global", "driver=cfi.pflash01,property=secure,value=on");
+            add(b, "-global", "ICH9-LPC.disable_s3=1");
+        }
         addf(b, "-blockdev", "driver=file,node-name=fw-vars,filename=%s" QEMU_VARS_FILE, prefix(b));
     } else if (cstr_eq(p->firmware, "direct")) {
         add(b, "-bios", "qboot.rom"); /* 40 ms less than SeaBIOS on the way to the kernel */

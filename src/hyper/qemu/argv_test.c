@@ -116,6 +116,17 @@ TEST(bios_with_disks_and_nics)
     fd_drop(&any_fd);
 }
 
+TEST(secure_boot_needs_system_management_mode)
+{
+    struct vm_plan p = small_plan();
+
+    any_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    p.firmware = "uefi";
+    p.secure_boot = true;
+    check_golden("secure", &p);
+    fd_drop(&any_fd);
+}
+
 TEST(uefi_with_tpm_without_screen)
 {
     struct value platform[] = { value_str("vga"), value_str("none"), value_str("usb"), value_str("false") };

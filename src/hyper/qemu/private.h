@@ -14,6 +14,7 @@
 #define QEMU_LOG "qemu.log"
 #define QEMU_NEXT "next-"
 #define QEMU_VARS_TEMPLATE "/usr/share/OVMF/OVMF_VARS_4M.fd"
+#define QEMU_VARS_SECURE "/usr/share/OVMF/OVMF_VARS_4M.ms.fd" /* with Microsoft's keys, as most systems are signed */
 
 struct qemu {
     struct hyper_guest base;

@@ -57,6 +57,7 @@ struct err *qemu_probe(struct hyper_info *ret_info)
     snprintf(
         info.accelerator, sizeof(info.accelerator), "%s", kvm_works(info.detail, sizeof(info.detail)) ? "kvm" : "tcg");
     info.uefi = access(QEMU_VARS_TEMPLATE, R_OK) == 0;
+    info.secure_boot = access(QEMU_VARS_SECURE, R_OK) == 0;
     *ret_info = info;
     return NULL;
 }

@@ -252,7 +252,7 @@ static struct err *vars_prepare(const struct qemu *q, int dir, const struct vm_p
             return err_errno(errno, "remove " QEMU_VARS_FILE);
         return NULL;
     }
-    TRY(file_read(AT_FDCWD, QEMU_VARS_TEMPLATE, &b));
+    TRY(file_read(AT_FDCWD, plan->secure_boot ? QEMU_VARS_SECURE : QEMU_VARS_TEMPLATE, &b));
     if (plan->nvram.len && plan->nvram.len != b.len)
         return err_internal("UEFI variables of %zu bytes, %zu expected", plan->nvram.len, b.len);
     return file_write_atomic(dir, name, plan->nvram.len ? plan->nvram.p : b.p, b.len, 0600);
@@ -692,6 +692,11 @@ static struct err *qemu_agent(struct hyper_guest *g, const struct vm_plan *plan 
     return NULL;
 }
 
+static struct err *qemu_secure_vars(struct buf *b)
+{
+    return file_read(AT_FDCWD, QEMU_VARS_SECURE, b);
+}
+
 static struct err *qemu_nvram(const struct hyper_env *env, struct buf *b)
 {
     AUTO(fd_drop) int dir = -1;
@@ -734,5 +739,6 @@ const struct hyper_ops hyper_qemu = {
     .agent = qemu_agent,
     .stats = qemu_stats,
     .nvram = qemu_nvram,
+    .secure_vars = qemu_secure_vars,
     .tpm = qemu_tpm_memory,
 };

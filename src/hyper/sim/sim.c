@@ -16,6 +16,7 @@
 #include "hyper/sim/screen.h"
 #include "hyper/sim/stats.h"
 #include "hyper/sim/tpm.h"
+#include "proto/efivars.h"
 
 #define BOOT_MIN_US 30000
 #define BOOT_SPREAD_US 50000
@@ -26,6 +27,7 @@
 #define MEMORY_STEPS 10
 #define STATE_FILE "sim"
 #define NVRAM_FILE "nvram"
+#define VARS_SIZE 8192
 
 /* Above AGENT_SHIFT: enum sim_agent_kind. */
 enum {
@@ -285,12 +287,37 @@ static uint64_t boot_time(const char *uuid)
     return BOOT_MIN_US + h % BOOT_SPREAD_US;
 }
 
+/* A small store of variables with keys that are only pretended. */
+static struct err *sim_secure_vars(struct buf *b)
+{
+    char *store = buf_reserve(b, VARS_SIZE);
+
+    if (!store)
+        return err_internal("no room for UEFI variables");
+    efivars_make(store, VARS_SIZE);
+    buf_commit(b, VARS_SIZE);
+    for (int key = EFI_PK; key <= EFI_DB; key++)
+        TRY(efivars_add_key(store, VARS_SIZE, (enum efi_key)key, STR("a key")));
+    return NULL;
+}
+
+static struct err *nvram_first(int dir)
+{
+    AUTO(buf_done) struct buf b;
+
+    buf_init(&b, VARS_SIZE + 1);
+    TRY(sim_secure_vars(&b));
+    return file_write_atomic(dir, NVRAM_FILE, b.p, b.len, 0600);
+}
+
 static struct err *nvram_keep(const struct hyper_env *env, const struct vm_plan *plan)
 {
     AUTO(fd_drop) int dir = open(env->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
     if (dir < 0)
         return err_errno(errno, "open folder of the VM");
+    if (!plan->nvram.len && plan->secure_boot)
+        return nvram_first(dir);
     if (!plan->nvram.len) {
         unlinkat(dir, NVRAM_FILE, 0);
         return NULL;
@@ -681,5 +708,6 @@ const struct hyper_ops hyper_sim = {
     .agent_tells = true,
     .stats = sim_stats,
     .nvram = sim_nvram,
+    .secure_vars = sim_secure_vars,
     .tpm = sim_tpm_memory,
 };

@@ -4,11 +4,13 @@ import contextlib
 import os
 import re
 import signal
+import subprocess
 import time
 import urllib.parse
 from pathlib import Path
 
 from bench import MIB, NULL, CheckFailed, case, open_socket
+from speaking import Serial, copy_speaking_guest
 
 
 class Line:
@@ -303,3 +305,85 @@ def buttons_and_kernel_keys_reach_the_guest(t):
     x.VM.send_trigger(vm, "power")
     t.eventually(lambda: t.power(vm) == "Halted", "the power button")
     t.effect("VM.send_trigger", "VM_SHUTDOWN" in alerts(t, vm))
+
+
+def uefi_vm(t, name, **platform):
+    x, vm = t.x, t.vm(name, memory=256 * MIB)
+    x.VM.set_domain_type(vm, "hvm")
+    x.VM.set_HVM_boot_params(vm, {"firmware": "uefi", "order": "c"})
+    x.VM.set_platform(vm, {**x.VM.get_platform(vm), **platform})
+    return vm
+
+
+@case
+def secure_boot_has_keys_and_loses_them(t):
+    x = t.x
+    pool = x.pool.get_all()[0]
+    ready = x.pool.get_guest_secureboot_readiness(pool)
+    t.check(ready in ("ready", "ready_no_dbx"), ready)
+    t.proven("pool.get_guest_secureboot_readiness", True)
+    t.fails("HANDLE_INVALID", x.pool.get_guest_secureboot_readiness, "OpaqueRef:none")
+    bios = t.vm("bios")
+    t.equal(x.VM.get_secureboot_readiness(bios), "not_supported")
+    t.fails("OPERATION_NOT_ALLOWED", x.VM.set_uefi_mode, bios, "user")
+    vm = uefi_vm(t, "uefi")
+    t.equal(x.VM.get_secureboot_readiness(vm), "disabled")
+    x.VM.set_platform(vm, {**x.VM.get_platform(vm), "secureboot": "auto"})
+    t.equal(x.VM.get_secureboot_readiness(vm), "disabled", "the pool has no certificates of its own")
+    x.VM.set_platform(vm, {**x.VM.get_platform(vm), "secureboot": "true"})
+    t.equal(x.VM.get_secureboot_readiness(vm), "first_boot")
+    x.VM.start(vm, False, False)
+    t.fails("VM_BAD_POWER_STATE", x.VM.set_uefi_mode, vm, "setup")
+    x.VM.hard_shutdown(vm)
+    t.eventually(lambda: x.VM.get_secureboot_readiness(vm) == ready, "it has the keys")
+    t.proven("VM.get_secureboot_readiness", True)
+    t.fails("HANDLE_INVALID", x.VM.get_secureboot_readiness, "OpaqueRef:none")
+    x.VM.set_uefi_mode(vm, "setup")
+    t.effect("VM.set_uefi_mode", x.VM.get_secureboot_readiness(vm) == "setup_mode")
+    x.VM.start(vm, False, False)
+    x.VM.hard_shutdown(vm)
+    t.equal(x.VM.get_secureboot_readiness(vm), "setup_mode", "a boot brings no keys back")
+    x.VM.set_uefi_mode(vm, "user")
+    t.equal(x.VM.get_secureboot_readiness(vm), ready)
+
+
+def efi_disk(t, program):
+    """A disk of one FAT file system whose boot program is that file."""
+    image = t.host.folder / "efi.img"
+    with open(image, "wb") as f:
+        f.truncate(64 * MIB)
+    for argv in (["mkfs.vfat", image], ["mmd", "-i", image, "::EFI", "::EFI/BOOT"],
+                 ["mcopy", "-i", image, program, "::EFI/BOOT/BOOTX64.EFI"]):
+        subprocess.run([str(a) for a in argv], check=True, stdout=subprocess.DEVNULL)
+    vdi = t.vdi(size=64 * MIB, name="efi")
+    with open(image, "rb") as f:
+        status, _, _ = t.x.handler("PUT", "/import_raw_vdi", {"vdi": vdi, "format": "raw"}, f, {"Content-Length": str(64 * MIB)}, timeout=120)
+    t.equal(status, 200)
+    return vdi
+
+
+@case(on=("qemu",), own_host=True)
+def secure_boot_starts_nothing_that_is_not_signed_by_its_keys(t):
+    x = t.x
+    copy_speaking_guest(t)
+    vm = uefi_vm(t, "locked", secureboot="false")
+    vdi = efi_disk(t, t.host.state / "boot/vmlinuz")  # signed by Debian's key alone
+    t.eventually(lambda: not x.VDI.get_current_operations(vdi), "the disk is filled", timeout=60)
+    t.vbd(vm, vdi)
+
+    def first_words():
+        x.VM.start(vm, True, False)
+        line = Serial(t, vm)
+        x.VM.unpause(vm)
+        said = line.until(r"starting Boot0|Access Denied|Security Violation", timeout=90)[0]
+        x.VM.hard_shutdown(vm)
+        return said
+
+    t.equal(first_words(), "starting Boot0")
+    x.VM.set_NVRAM(vm, {})
+    x.VM.set_platform(vm, {**x.VM.get_platform(vm), "secureboot": "true"})
+    t.check(first_words() in ("Access Denied", "Security Violation"), "what Microsoft's keys do not know is refused")
+    x.VM.set_uefi_mode(vm, "setup")
+    t.equal(first_words(), "starting Boot0", "without keys anything starts")
+    x.VM.set_uefi_mode(vm, "user")
+    t.check(first_words() in ("Access Denied", "Security Violation"), "and with them nothing again")
