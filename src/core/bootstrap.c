@@ -17,6 +17,7 @@
 #include "core/task.h"
 #include "core/trust.h"
 #include "core/vdi.h"
+#include "core/vif.h"
 #include "core/vm.h"
 #include "gen/ipc_host.h"
 #include "gen/ipc_storage.h"
@@ -355,6 +356,7 @@ struct err *core_start(struct core *c, uint64_t deadline_us)
     c->ready = true;
     suspend_tidy(c);
     guest_report_catch_up(c);
+    vif_catch_up(c);
     waitq_wake_all(&c->started);
     if (c->rebooted)
         autostart(c);

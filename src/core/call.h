@@ -131,6 +131,7 @@ void vtpm_register(struct api_handlers *h);
 void vm_press_register(struct api_handlers *h);
 void vbd_register(struct api_handlers *h);
 void vif_register(struct api_handlers *h);
+void vif_cable_register(struct api_handlers *h);
 void vif_lock_register(struct api_handlers *h);
 void vdi_register(struct api_handlers *h);
 void sr_register(struct api_handlers *h);

@@ -77,6 +77,7 @@ struct core *core_new(struct loop *l, struct store *store, const struct core_con
     vm_params_register(&c->handlers);
     vbd_register(&c->handlers);
     vif_register(&c->handlers);
+    vif_cable_register(&c->handlers);
     vif_lock_register(&c->handlers);
     vtpm_register(&c->handlers);
     vm_press_register(&c->handlers);

@@ -246,7 +246,20 @@ static struct err *on_bridge_down(struct ipc_call *c, struct net_bridge_down_req
     return NULL;
 }
 
-static const struct net_ops net_fake = { .scan = on_net_scan, .bridge_down = on_bridge_down };
+static struct err *on_tap_move(struct ipc_call *c, struct net_tap_move_req *req)
+{
+    struct fixture *f = c->ctx;
+
+    f->cable.vm = arena_strdup(f->arena, req->vm);
+    f->cable.bridge = arena_strdup(f->arena, req->network.bridge);
+    f->cable.position = req->position;
+    if (!f->cable.n_failures)
+        return NULL;
+    f->cable.n_failures--;
+    return err_internal("the cable is stuck");
+}
+
+static const struct net_ops net_fake = { .scan = on_net_scan, .bridge_down = on_bridge_down, .tap_move = on_tap_move };
 
 /* the whole */
 

@@ -19,6 +19,11 @@ struct fixture {
     struct map *guests; /* VM uuid -> struct vm_state in the arena */
     size_t n_starts;
     const char *fail_start; /* error code for the next host.vm_start */
+    struct {                /* what net was told last of a plugged VIF; the texts are in the arena */
+        const char *vm, *bridge;
+        int64_t position;
+        size_t n_failures; /* so many are refused first */
+    } cable;
     struct arena *arena;
     const char *session;
 };

@@ -204,18 +204,6 @@ static const char *vbd_body(
     return fixture_call_values(f, f->session, "VBD.create", &record, 1, false);
 }
 
-static const char *vif_body(struct fixture *f, const char *vm, const char *device, const char *mac, const char *locking)
-{
-    const char *network = row_ref(store_first(f->store, C_network));
-    struct value v[] = { value_str("VM"), value_str(vm), value_str("network"), value_str(network), value_str("device"),
-        value_str(device), value_str("MAC"), value_str(mac), value_str("MTU"), value_int(1500),
-        value_str("other_config"), value_map(NULL, 0), value_str("qos_algorithm_type"), value_str(""),
-        value_str("qos_algorithm_params"), value_map(NULL, 0), value_str("locking_mode"), value_str(locking) };
-    struct value record = value_map(v, ARRAY_LEN(v) / 2);
-
-    return fixture_call_values(f, f->session, "VIF.create", &record, 1, false);
-}
-
 TEST_FIBER(the_power_state_is_looked_at_before_the_value)
 {
     struct fixture f;
@@ -343,42 +331,6 @@ TEST_FIBER(a_disk_that_somebody_writes_is_not_inserted)
     CHECK(strstr(fixture_call(&f, f.session, "VBD.insert", drive, vdi, NULL), "VDI_IN_USE"));
     CHECK(strstr(fixture_call(&f, f.session, "VM.hard_shutdown", one, NULL), OK));
     CHECK(strstr(fixture_call(&f, f.session, "VBD.insert", drive, vdi, NULL), OK));
-    fixture_done(&f);
-}
-
-TEST_FIBER(a_vif_is_not_locked_while_its_cable_is_laid)
-{
-    struct value starting[] = { value_str("OpaqueRef:task"), value_str("start") };
-    struct fixture f;
-    uint64_t gen = 0;
-
-    fixture_init(&f, loop);
-    const char *vm = new_vm(&f, "web1");
-    const char *vif = fixture_result(&f, vif_body(&f, vm, "0", "", "network_default"));
-    struct tx *t = tx_begin(f.store);
-    tx_set(t, vm, F_VM_current_operations, value_map(starting, 1));
-    CHECK_OK(tx_apply(t, &gen));
-    CHECK(strstr(
-        fixture_call(&f, f.session, "VIF.set_locking_mode", vif, "locked", NULL), "OTHER_OPERATION_IN_PROGRESS"));
-    t = tx_begin(f.store);
-    tx_set(t, vm, F_VM_current_operations, value_map(NULL, 0));
-    CHECK_OK(tx_apply(t, &gen));
-    CHECK(strstr(fixture_call(&f, f.session, "VIF.set_locking_mode", vif, "locked", NULL), OK));
-    fixture_done(&f);
-}
-
-TEST_FIBER(a_vif_is_checked_to_the_letter)
-{
-    struct fixture f;
-
-    fixture_init(&f, loop);
-    const char *vm = new_vm(&f, "web1");
-    CHECK(strstr(vif_body(&f, vm, "0", " 2:00:00:00:00:01", "network_default"), "MAC_INVALID"));
-    CHECK(strstr(vif_body(&f, vm, "0", "03:00:00:00:00:01", "network_default"), "MAC_INVALID"));
-    CHECK(strstr(vif_body(&f, vm, "+0", "", "network_default"), "INVALID_DEVICE"));
-    CHECK(strstr(vif_body(&f, vm, "0", "", "locked"), "OpaqueRef:"));
-    CHECK(strstr(vif_body(&f, vm, "1", "", "network_default"), "OpaqueRef:"));
-    CHECK(strstr(vif_body(&f, vm, "00", "", "network_default"), "DEVICE_ALREADY_EXISTS"));
     fixture_done(&f);
 }
 

@@ -2,6 +2,7 @@
 #include <string.h>
 #include "core/implicit.h"
 #include "core/ops.h"
+#include "core/vif.h"
 #include "core/vm.h"
 #include "gen/ipc_host.h"
 

@@ -48,10 +48,6 @@ struct err *vm_destroy_record(struct call *c, const char *vm_ref) MUST_CHECK;
 
 /* Device numbers: "0", "xvda", "hda" and "sda" all name position 0; false if it names none. */
 bool vbd_position(const char *userdevice, int64_t *ret);
-/* core/vif_lock.c: INVALID_IP_ADDRESS_SPECIFIED; a set may be NULL. What holds for a VIF, in the arena; network NULL:
- * nothing passes. */
-struct err *vif_lock_check(const struct value *ipv4, const struct value *ipv6) MUST_CHECK;
-struct net_lock vif_lock(struct arena *a, const struct row *vif, const struct row *network);
 
 /* MAC from seed and device number, semantics.md 5. */
 void vif_mac(const char *seed, int64_t device, char ret_mac[18]);

@@ -6,6 +6,7 @@
 #include "core/network.h"
 #include "core/nvram.h"
 #include "core/vdi.h"
+#include "core/vif.h"
 #include "core/vm.h"
 #include "core/vtpm.h"
 #include "gen/ipc_host.h"

@@ -16,6 +16,7 @@ struct net_backend {
     /* *ret_fd may be -1: the link stays down. ret_name has 16 bytes. */
     struct err *(*tap_open)(void *ctx, const struct net_tap_open_req *req, int *ret_fd, char *ret_name);
     struct err *(*tap_lock)(void *ctx, const struct net_tap_lock_req *req);
+    struct err *(*tap_move)(void *ctx, const struct net_tap_move_req *req); /* the bridge is up */
     void (*free)(void *ctx);
 };
 

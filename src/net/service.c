@@ -35,16 +35,19 @@ static struct err *on_scan(struct ipc_call *c, struct net_scan_req *req, struct 
     return b->scan(b->ctx, c->arena, &rep->nics, &rep->n_nics);
 }
 
+static struct err *network_up(struct net_backend *b, const struct net_network *network)
+{
+    TRY(name_check(network->bridge));
+    if (*network->uplink)
+        TRY(name_check(network->uplink));
+    if (*network->uplink && (*network->nat || *network->nat6))
+        return err_internal("a network has an uplink, or NAT");
+    return b->bridge_up(b->ctx, network);
+}
+
 static struct err *on_bridge_up(struct ipc_call *c, struct net_bridge_up_req *req)
 {
-    struct net_backend *b = c->ctx;
-
-    TRY(name_check(req->network.bridge));
-    if (*req->network.uplink)
-        TRY(name_check(req->network.uplink));
-    if (*req->network.uplink && (*req->network.nat || *req->network.nat6))
-        return err_internal("a network has an uplink, or NAT");
-    return b->bridge_up(b->ctx, &req->network);
+    return network_up(c->ctx, &req->network);
 }
 
 static struct err *on_bridge_down(struct ipc_call *c, struct net_bridge_down_req *req)
@@ -73,12 +76,22 @@ static struct err *on_tap_lock(struct ipc_call *c, struct net_tap_lock_req *req)
     return b->tap_lock(b->ctx, req);
 }
 
+/* One message for both: of two moves the last one wins. */
+static struct err *on_tap_move(struct ipc_call *c, struct net_tap_move_req *req)
+{
+    struct net_backend *b = c->ctx;
+
+    TRY(network_up(b, &req->network));
+    return b->tap_move(b->ctx, req);
+}
+
 static const struct net_ops ops = {
     .scan = on_scan,
     .bridge_up = on_bridge_up,
     .bridge_down = on_bridge_down,
     .tap_open = on_tap_open,
     .tap_lock = on_tap_lock,
+    .tap_move = on_tap_move,
 };
 
 void net_mount(struct ipc_peer *peer, struct net_backend *b)

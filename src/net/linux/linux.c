@@ -1,24 +1,18 @@
 #include "net/linux/linux.h"
 #include <arpa/inet.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <linux/if_link.h>
-#include <linux/if_tun.h>
 #include <linux/rtnetlink.h>
-#include <net/if.h>
 #include <stdio.h>
-#include <sys/ioctl.h>
-#include <unistd.h>
-#include "base/fd.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "base/log.h"
-#include "net/linux/filter.h"
 #include "net/linux/gateway.h"
+#include "net/linux/link.h"
 #include "net/linux/move.h"
 #include "net/linux/nat.h"
 #include "net/linux/nl.h"
 #include "net/linux/scan.h"
+#include "net/linux/tap.h"
 
 #define OURS "runnymede"
 #define GATEWAY_MS 3000
@@ -38,73 +32,6 @@ static bool is_ours(const struct nl_link *l)
 static const char *uplink_of(const struct nl_link *l)
 {
     return cstr_starts(l->alias, OURS " ") ? l->alias + sizeof(OURS) : "";
-}
-
-static struct err *link_set(struct nl *n, int index, unsigned flags, unsigned change, const char *what,
-    void (*fill)(struct nlmsghdr *m, const void *arg), const void *arg)
-{
-    struct nlmsghdr *m = nl_begin(n, RTM_SETLINK, 0);
-    struct ifinfomsg *ifi = mnl_nlmsg_put_extra_header(m, sizeof(*ifi));
-
-    ifi->ifi_family = AF_UNSPEC;
-    ifi->ifi_index = index;
-    ifi->ifi_flags = flags;
-    ifi->ifi_change = change;
-    if (fill)
-        fill(m, arg);
-    return nl_send(n, m, what);
-}
-
-static void fill_master(struct nlmsghdr *m, const void *arg)
-{
-    mnl_attr_put_u32(m, IFLA_MASTER, (uint32_t) * (const int *)arg);
-}
-
-static void fill_mtu(struct nlmsghdr *m, const void *arg)
-{
-    mnl_attr_put_u32(m, IFLA_MTU, *(const uint32_t *)arg);
-}
-
-static void fill_mac(struct nlmsghdr *m, const void *arg)
-{
-    mnl_attr_put(m, IFLA_ADDRESS, 6, arg);
-}
-
-static void fill_alias(struct nlmsghdr *m, const void *arg)
-{
-    mnl_attr_put_strz(m, IFLA_IFALIAS, arg);
-}
-
-/* The host itself says nothing on a tap: no link-local address. */
-static void fill_silent(struct nlmsghdr *m, const void *arg)
-{
-    struct nlattr *spec = mnl_attr_nest_start(m, IFLA_AF_SPEC);
-    struct nlattr *inet6 = mnl_attr_nest_start(m, AF_INET6);
-
-    (void)arg;
-    mnl_attr_put_u8(m, IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE);
-    mnl_attr_nest_end(m, inet6);
-    mnl_attr_nest_end(m, spec);
-}
-
-static struct err *enslave(struct nl *n, int port, int bridge)
-{
-    return link_set(
-        n, port, 0, 0, bridge ? "put interface into bridge" : "take interface out of bridge", fill_master, &bridge);
-}
-
-static struct err *up(struct nl *n, int index)
-{
-    return link_set(n, index, IFF_UP, IFF_UP, "bring interface up", NULL, NULL);
-}
-
-static struct err *link_delete(struct nl *n, int index)
-{
-    struct nlmsghdr *m = nl_begin(n, RTM_DELLINK, 0);
-    struct ifinfomsg *ifi = mnl_nlmsg_put_extra_header(m, sizeof(*ifi));
-
-    ifi->ifi_index = index;
-    return nl_send(n, m, "remove interface");
 }
 
 /* A kernel picks a bridge's address anew with every port unless it was set once: so it is set, to the one it has. */
@@ -129,15 +56,15 @@ static struct err *bridge_make(struct nl *n, const char *name, struct nl_links *
     l = nl_links_find(links, name);
     if (!l)
         return err_internal("bridge %s vanished", name);
-    TRY(link_set(n, l->index, 0, 0, "name bridge as ours", fill_alias, OURS));
+    TRY(link_alias(n, l->index, OURS));
     snprintf(l->alias, sizeof(l->alias), OURS);
-    return link_set(n, l->index, 0, 0, "set bridge address", fill_mac, l->mac);
+    return link_mac(n, l->index, l->mac);
 }
 
 /* The interface, its addresses and routes as they were. */
 static struct err *uplink_back(struct nl *n, int port, int bridge)
 {
-    struct err *e = enslave(n, port, 0);
+    struct err *e = link_master(n, port, 0);
 
     return err_first(e, move_addresses(n, bridge, port));
 }
@@ -149,7 +76,7 @@ static struct err *uplink_move(struct nl *n, int port, int bridge, const char *n
     bool known = gateway_known(n, port, &gateway);
     struct err *e;
 
-    TRY(enslave(n, port, bridge));
+    TRY(link_master(n, port, bridge));
     e = move_addresses(n, port, bridge);
     if (!e && known && !gateway_answers(n, bridge, gateway, GATEWAY_MS))
         e = err_internal("the host's gateway does not answer with %s in a bridge: taken out again", name);
@@ -172,10 +99,10 @@ static struct err *uplink_add(struct nl *n, struct nl_link *bridge, struct nl_li
         return err_internal("interface %s belongs to something else already", name);
     if (is_ours(bridge)) {
         snprintf(bridge->alias, sizeof(bridge->alias), OURS " %s", name);
-        TRY(link_set(n, bridge->index, 0, 0, "note uplink", fill_alias, bridge->alias));
-        TRY(link_set(n, bridge->index, 0, 0, "set bridge address", fill_mac, l->mac));
+        TRY(link_alias(n, bridge->index, bridge->alias));
+        TRY(link_mac(n, bridge->index, l->mac));
     }
-    TRY(up(n, l->index));
+    TRY(link_up(n, l->index, true));
     return uplink_move(n, l->index, bridge->index, name);
 }
 
@@ -234,17 +161,17 @@ static struct err *linux_bridge_up(void *ctx, const struct net_network *network)
     } else if (!cstr_eq(l->kind, "bridge")) {
         return err_internal("%s is no bridge", name);
     } else if (!*l->alias && !l->up) { /* made, but not to the end */
-        TRY(link_set(ln->nl, l->index, 0, 0, "name bridge as ours", fill_alias, OURS));
+        TRY(link_alias(ln->nl, l->index, OURS));
         snprintf(l->alias, sizeof(l->alias), OURS);
     }
     if (!e && *uplink)
-        e = up(ln->nl, l->index); /* routes can only move to what is up */
+        e = link_up(ln->nl, l->index, true); /* routes can only move to what is up */
     if (!e && *uplink)
         e = uplink_add(ln->nl, l, &links, uplink);
     if (!e && mtu >= 68 && mtu <= 65535 && l->mtu != mtu && is_ours(l))
-        e = link_set(ln->nl, l->index, 0, 0, "set bridge mtu", fill_mtu, &(uint32_t){ (uint32_t)mtu });
+        e = link_mtu(ln->nl, l->index, (uint32_t)mtu);
     if (!e)
-        e = up(ln->nl, l->index);
+        e = link_up(ln->nl, l->index, true);
     if (!e && *network->nat)
         e = nat(ln, l, network->nat);
     if (e && made && l)
@@ -274,92 +201,25 @@ static struct err *linux_bridge_down(void *ctx, const char *name)
     return link_delete(ln->nl, l->index);
 }
 
-static void tap_alias(char alias[64], const char *vm, int64_t position)
-{
-    snprintf(alias, 64, "%s/%lld", vm, (long long)position);
-}
-
-/* The filter holds back what the guest sends; a tap that is down also what it would get. */
-static struct err *let_through(struct nl *n, int index, const struct net_lock *lock)
-{
-    unsigned flags = cstr_eq(lock->mode, "disabled") ? 0 : IFF_UP;
-
-    return link_set(n, index, flags, IFF_UP, "bring a tap up or down", NULL, NULL);
-}
-
-/* While a VM migrates to its own host it has two taps for one VIF. */
-static struct err *linux_tap_lock(void *ctx, const struct net_tap_lock_req *req)
-{
-    struct linux_net *ln = ctx;
-    AUTO(nl_links_done) struct nl_links links = { 0 };
-    char alias[64];
-
-    tap_alias(alias, req->vm, req->position);
-    TRY(nl_links_read(ln->nl, &links));
-    for (size_t i = 0; i < links.v.len; i++) {
-        const struct nl_link *l = &links.v.p[i];
-
-        if (!cstr_starts(l->name, NET_TAP_PREFIX) || !cstr_eq(l->alias, alias))
-            continue;
-        if (!ln->nft)
-            return err_internal("no packet filter to lock a VIF with");
-        TRY(filter_set(ln->nft, l->name, req->mac, &req->lock));
-        TRY(let_through(ln->nl, l->index, &req->lock));
-    }
-    return NULL;
-}
-
-/* Our end of the cable has the guest's address with the first byte fe: high, so that no bridge takes it for its own. */
-static struct err *tap_setup(
-    struct linux_net *ln, struct nl_links *links, const char *name, const struct net_tap_open_req *req)
-{
-    struct nl *n = ln->nl;
-    struct nl_link *tap, *bridge;
-    unsigned char mac[6];
-    char alias[64];
-
-    TRY(nl_links_read(n, links));
-    tap = nl_links_find(links, name);
-    bridge = nl_links_find(links, req->bridge);
-    if (!tap)
-        return err_internal("tap %s vanished", name);
-    if (!bridge || !cstr_eq(bridge->kind, "bridge"))
-        return err_internal("there is no bridge %s", req->bridge);
-    if (sscanf(req->mac, "%hhx:%hhx:%hhx:%hhx:%hhx:%hhx", &mac[0], &mac[1], &mac[2], &mac[3], &mac[4], &mac[5]) == 6) {
-        mac[0] = 0xfe;
-        TRY(link_set(n, tap->index, 0, 0, "set tap address", fill_mac, mac));
-    }
-    tap_alias(alias, req->vm, req->position);
-    TRY(link_set(n, tap->index, 0, 0, "name tap", fill_alias, alias));
-    TRY(link_set(n, tap->index, 0, 0, "set tap mtu", fill_mtu,
-        &(uint32_t){ req->mtu >= 68 && req->mtu <= 65535 ? (uint32_t)req->mtu : bridge->mtu }));
-    err_ignore(
-        link_set(n, tap->index, 0, 0, "silence tap", fill_silent, NULL), "kernels without IPv6 have nothing to say");
-    if (!ln->nft && !cstr_eq(req->lock.mode, "unlocked"))
-        return err_internal("no packet filter to lock a VIF with");
-    if (ln->nft && !cstr_empty(req->mac))
-        TRY(filter_set(ln->nft, name, req->mac, &req->lock));
-    TRY(enslave(n, tap->index, bridge->index));
-    return let_through(n, tap->index, &req->lock);
-}
-
 static struct err *linux_tap_open(void *ctx, const struct net_tap_open_req *req, int *ret_fd, char *ret_name)
 {
     struct linux_net *ln = ctx;
-    AUTO(nl_links_done) struct nl_links links = { 0 };
-    struct ifreq ifr = { .ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR };
-    AUTO(fd_drop) int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK);
 
-    if (fd < 0)
-        return err_errno(errno, "open /dev/net/tun");
-    snprintf(ifr.ifr_name, sizeof(ifr.ifr_name),
-        NET_TAP_PREFIX "%%d"); /* the kernel finds a number; gone with the last descriptor */
-    if (ioctl(fd, TUNSETIFF, &ifr) < 0)
-        return err_errno(errno, "make tap");
-    TRY(tap_setup(ln, &links, ifr.ifr_name, req));
-    snprintf(ret_name, 16, "%.15s", ifr.ifr_name);
-    *ret_fd = fd_take(&fd);
-    return NULL;
+    return tap_open(ln->nl, ln->nft, req, ret_fd, ret_name);
+}
+
+static struct err *linux_tap_lock(void *ctx, const struct net_tap_lock_req *req)
+{
+    struct linux_net *ln = ctx;
+
+    return tap_lock(ln->nl, ln->nft, req);
+}
+
+static struct err *linux_tap_move(void *ctx, const struct net_tap_move_req *req)
+{
+    struct linux_net *ln = ctx;
+
+    return tap_move(ln->nl, ln->nft, req);
 }
 
 static struct err *linux_scan(void *ctx, struct arena *a, struct net_nic **ret_nics, size_t *ret_n)
@@ -426,6 +286,6 @@ struct err *linux_net_init(struct net_backend *b, const struct net_dhcp *dhcp)
     ln->nft = nft;
     ln->dhcp = *dhcp;
     *b = (struct net_backend){ "linux", ln, linux_scan, linux_bridge_up, linux_bridge_down, linux_tap_open,
-        linux_tap_lock, linux_free };
+        linux_tap_lock, linux_tap_move, linux_free };
     return NULL;
 }

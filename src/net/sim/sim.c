@@ -108,6 +108,12 @@ static struct err *sim_tap_lock(void *ctx UNUSED, const struct net_tap_lock_req 
     return NULL;
 }
 
+/* Nor does it matter where a cable ends that nothing passes. */
+static struct err *sim_tap_move(void *ctx UNUSED, const struct net_tap_move_req *req UNUSED)
+{
+    return NULL;
+}
+
 static void sim_free(void *ctx)
 {
     struct sim *s = ctx;
@@ -128,5 +134,5 @@ void sim_net_init(struct net_backend *b, bool with_taps)
     s->bridges = map_new();
     s->with_taps = with_taps;
     *b = (struct net_backend){ "sim", s, sim_scan, sim_bridge_up, sim_bridge_down, sim_tap_open, sim_tap_lock,
-        sim_free };
+        sim_tap_move, sim_free };
 }

@@ -25,6 +25,14 @@ TEST_FIBER(bridges_are_remembered_and_taps_opened)
     CHECK_OK(net_tap_open(client, a, &tap_req, &tap));
     CHECK(tap.tap > 0);
     fd_drop(&tap.tap);
+    struct net_tap_move_req move = { .network = { .bridge = "xenbr1", .uplink = "" }, .vm = "vm" };
+    CHECK_OK(net_tap_move(client, a, &move)); /* the network comes up with it */
+    tap_req.bridge = "xenbr1";
+    CHECK_OK(net_tap_open(client, a, &tap_req, &tap));
+    fd_drop(&tap.tap);
+    tap_req.bridge = "xenbr0";
+    move.network.bridge = "a/b";
+    CHECK_ERR(net_tap_move(client, a, &move), "INTERNAL_ERROR");
 
     CHECK_OK(net_scan(client, a, &(struct net_scan_req){ 0 }, &scan));
     CHECK_INT(scan.n_nics, 2);

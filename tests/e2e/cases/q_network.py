@@ -72,6 +72,28 @@ def a_vif_is_locked_to_addresses(t):
     t.effect("network.set_default_locking_mode", x.network.get_default_locking_mode(net) == "disabled")
 
 
+@case
+def a_vif_moves_to_another_network_halted_and_running(t):
+    """Where its frames go then is in the case of guests that speak, and in net/linux."""
+    x, vm = t.x, t.vm()
+    one, two, three = (network(t, n) for n in ("one", "two", "three"))
+    vif = t.vif(vm, one)
+    t.fails("HANDLE_INVALID", x.VIF.move, "OpaqueRef:none", two)
+    t.fails("HANDLE_INVALID", x.VIF.move, vif, "OpaqueRef:none")
+    x.VIF.move(vif, two)
+    t.effect("VIF.move", x.VIF.get_network(vif) == two and x.network.get_VIFs(one) == [] and x.network.get_VIFs(two) == [vif])
+    x.VM.start(vm, False, False)
+    x.VIF.move(vif, three)
+    t.effect("VIF.move", x.VIF.get_network(vif) == three and x.VIF.get_currently_attached(vif))
+    x.network.destroy(two)  # its bridge has no port left
+    t.fails("NETWORK_CONTAINS_VIF", x.network.destroy, three)
+    x.VM.suspend(vm)
+    x.VIF.move(vif, one)
+    x.VM.resume(vm, False, False)
+    t.effect("VIF.move", x.VIF.get_network(vif) == one and x.VIF.get_currently_attached(vif))
+    x.network.destroy(three)
+
+
 class Listener:
     """A TCP server on the machine's own address: the outside of the NAT."""
 
@@ -123,6 +145,12 @@ def guests_that_speak_get_addresses_reach_out_and_each_other_and_do_not_notice_t
     before = c.sh(count)[1]
     a.sh("ping -c 3 -W 1 -b 172.20.0.255")
     t.equal(c.sh(count)[1], before, "it hears nothing, broadcasts included")
+
+    # A VIF moves, and its frames go where it is
+    x.VIF.move(c.vifs[0], private)
+    t.equal(c.sh("ping -c 2 -W 5 172.20.0.1")[0], 0, "moved to the others' network")
+    x.VIF.move(c.vifs[0], other)
+    t.equal(c.sh("ping -c 2 -W 1 172.20.0.1")[0], 1, "moved back")
 
     # A guest that is locked to its address has no other one, and a disabled one none at all
     locked = a.vifs[1]
