@@ -246,6 +246,24 @@ static struct err *on_bridge_down(struct ipc_call *c, struct net_bridge_down_req
     return NULL;
 }
 
+static struct err *stuck(struct fixture *f)
+{
+    if (!f->cable.n_failures)
+        return NULL;
+    f->cable.n_failures--;
+    return err_internal("the cable is stuck");
+}
+
+static struct err *on_tap_lock(struct ipc_call *c, struct net_tap_lock_req *req)
+{
+    struct fixture *f = c->ctx;
+
+    f->cable.vm = arena_strdup(f->arena, req->vm);
+    f->cable.position = req->position;
+    f->cable.kbps = req->lock.kbps;
+    return stuck(f);
+}
+
 static struct err *on_tap_move(struct ipc_call *c, struct net_tap_move_req *req)
 {
     struct fixture *f = c->ctx;
@@ -253,13 +271,13 @@ static struct err *on_tap_move(struct ipc_call *c, struct net_tap_move_req *req)
     f->cable.vm = arena_strdup(f->arena, req->vm);
     f->cable.bridge = arena_strdup(f->arena, req->network.bridge);
     f->cable.position = req->position;
-    if (!f->cable.n_failures)
-        return NULL;
-    f->cable.n_failures--;
-    return err_internal("the cable is stuck");
+    f->cable.kbps = req->lock.kbps;
+    return stuck(f);
 }
 
-static const struct net_ops net_fake = { .scan = on_net_scan, .bridge_down = on_bridge_down, .tap_move = on_tap_move };
+static const struct net_ops net_fake = {
+    .scan = on_net_scan, .bridge_down = on_bridge_down, .tap_lock = on_tap_lock, .tap_move = on_tap_move
+};
 
 /* the whole */
 

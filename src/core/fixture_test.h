@@ -22,6 +22,7 @@ struct fixture {
     struct {                /* what net was told last of a plugged VIF; the texts are in the arena */
         const char *vm, *bridge;
         int64_t position;
+        uint64_t kbps;
         size_t n_failures; /* so many are refused first */
     } cable;
     struct arena *arena;

@@ -7,6 +7,11 @@
 /* INVALID_IP_ADDRESS_SPECIFIED; a set may be NULL. */
 struct err *vif_lock_check(const struct value *ipv4, const struct value *ipv6) MUST_CHECK;
 
+/* INVALID_VALUE unless it is no limit or one that can be held; params may be NULL. */
+struct err *vif_qos_check(const char *type, const struct value *params) MUST_CHECK;
+struct value vif_qos_supported(struct arena *a);
+uint64_t vif_qos_kbps(const struct row *vif); /* 0: no limit */
+
 /* What may pass it in this network, in the arena. */
 struct net_lock vif_lock(struct arena *a, const struct row *vif, const struct row *network);
 

@@ -25,6 +25,7 @@ struct net_lock vif_lock(struct arena *a, const struct row *vif, const struct ro
     lock.mode = arena_strdup(a, mode);
     copy_texts(a, row_get(vif, F_VIF_ipv4_allowed), &lock.ipv4, &lock.n_ipv4);
     copy_texts(a, row_get(vif, F_VIF_ipv6_allowed), &lock.ipv6, &lock.n_ipv6);
+    lock.kbps = vif_qos_kbps(vif);
     return lock;
 }
 

@@ -145,3 +145,36 @@ TEST_FIBER(a_core_that_starts_lays_the_cables_as_it_knows_them)
     CHECK_STR(f.cable.bridge, "one");
     fixture_done(&f);
 }
+
+static const char *set_kbps(struct fixture *f, const char *vif, const char *kbps)
+{
+    struct value pair[] = { value_str("kbps"), value_str(kbps) };
+    const struct value args[] = { value_str(vif), value_map(pair, 1) };
+
+    return fixture_call_values(f, f->session, "VIF.set_qos_algorithm_params", args, 2, false);
+}
+
+TEST_FIBER(a_limit_is_one_that_can_be_held_and_holds_at_once)
+{
+    static const char *const wrong[] = { "", "-1", "+1", "1.5", "1k", " 1", "10000001", "99999999999999999999" };
+    struct fixture f;
+
+    fixture_init(&f, loop);
+    const char *vm = new_vm(&f), *vif = fixture_result(&f, vif_new(&f, vm, "0", "", "unlocked"));
+    CHECK(strstr(fixture_call(&f, f.session, "VIF.get_qos_supported_algorithms", vif, NULL), "[\"ratelimit\"]"));
+    CHECK(strstr(fixture_call(&f, f.session, "VIF.set_qos_algorithm_type", vif, "htb", NULL), "INVALID_VALUE"));
+    for (size_t i = 0; i < ARRAY_LEN(wrong); i++)
+        CHECK(strstr(set_kbps(&f, vif, wrong[i]), "INVALID_VALUE"));
+    CHECK(strstr(fixture_call(&f, f.session, "VM.start", vm, "?f", "?f", NULL), OK));
+    CHECK(strstr(set_kbps(&f, vif, "100"), OK));
+    CHECK_INT(f.cable.kbps, 0); /* by no method */
+    CHECK(strstr(fixture_call(&f, f.session, "VIF.set_qos_algorithm_type", vif, "ratelimit", NULL), OK));
+    CHECK_INT(f.cable.kbps, 100);
+    f.cable.n_failures = 1;
+    CHECK(strstr(set_kbps(&f, vif, "200"), "INTERNAL_ERROR"));
+    CHECK_INT(f.cable.kbps, 100);
+    CHECK_STR(row_map_str(store_find(f.store, vif), F_VIF_qos_algorithm_params, "kbps"), "100");
+    CHECK(strstr(fixture_call(&f, f.session, "VIF.remove_from_qos_algorithm_params", vif, "kbps", NULL), OK));
+    CHECK_INT(f.cable.kbps, 0);
+    fixture_done(&f);
+}

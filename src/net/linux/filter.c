@@ -6,6 +6,7 @@
 
 #define TABLE "runnymede"
 #define TEXT_MAX (256UL * 1024)
+#define BURST_KIB 64 /* a frame that the guest leaves to others to cut up may be as long */
 
 /* The chain's text as it grows. */
 struct chain {
@@ -122,6 +123,8 @@ struct err *filter_set(struct nft *n, const char *tap, const char *mac, const st
         "flush chain netdev " TABLE " %s\n",
         tap, tap, tap);
     in_its_own_name(&c, mac);
+    if (lock->kbps)
+        rule(&c, "limit rate over %llu kbytes/second burst %d kbytes drop", (unsigned long long)lock->kbps, BURST_KIB);
     if (cstr_eq(lock->mode, "locked")) {
         rule(&c, "ether type 8021q drop");
         TRY(allow_ipv4(&c, lock));

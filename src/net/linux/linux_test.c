@@ -639,3 +639,39 @@ TEST(a_plugged_vif_moves_to_another_network)
     CHECK(!passes(p.a, there, f));
     pair_done(&p);
 }
+
+/* How many of so many frames come out of the other tap, which holds only some that nobody took. */
+static int count_passed(int from, int to, int n)
+{
+    unsigned char f[60], got[2048];
+    int passed = 0;
+
+    frame(f, MINE, 0x88b5);
+    for (int i = 0; i < n; i++) {
+        send_frame(from, f);
+        while (read(to, got, sizeof(got)) > 0)
+            passed += got[22] == 0x88 && got[23] == 0xb5;
+    }
+    while (hears(to, 0x88b5))
+        passed++;
+    return passed;
+}
+
+TEST(a_limit_holds_back_what_is_sent_above_it)
+{
+    struct net_tap_lock_req lock = { .vm = VM, .mac = MINE, .lock = { .mode = "unlocked", .kbps = 1 } };
+    struct pair p;
+
+    if (!in_own_network())
+        return;
+    pair_init(&p, lock.lock);
+    int passed = count_passed(p.a, p.c, 4000); /* of 46 bytes; 65 KiB may pass at once */
+    CHECK(passed >= 1000 && passed < 4000);
+    lock.lock.kbps = 10000000;
+    CHECK_OK(p.b.tap_lock(p.b.ctx, &lock));
+    CHECK_INT(count_passed(p.a, p.c, 500), 500);
+    lock.lock.kbps = 0;
+    CHECK_OK(p.b.tap_lock(p.b.ctx, &lock));
+    CHECK_INT(count_passed(p.a, p.c, 4000), 4000);
+    pair_done(&p);
+}

@@ -48,7 +48,7 @@ static struct err *filter(struct nft *nft, const char *name, const char *mac, co
 {
     if (nft)
         return filter_set(nft, name, mac, lock);
-    return cstr_eq(lock->mode, "unlocked") ? NULL : err_internal("no packet filter to lock a VIF with");
+    return cstr_eq(lock->mode, "unlocked") && !lock->kbps ? NULL : err_internal("no packet filter to hold a VIF with");
 }
 
 /* The filter holds back what the guest sends; a tap that is down also what it would get. */

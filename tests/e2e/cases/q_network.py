@@ -94,6 +94,23 @@ def a_vif_moves_to_another_network_halted_and_running(t):
     x.network.destroy(three)
 
 
+@case
+def what_a_vif_sends_is_limited(t):
+    x, vm = t.x, t.vm()
+    vif = t.vif(vm, network(t, "limited"))
+    t.equal(x.VIF.get_qos_supported_algorithms(vif), ["ratelimit"])
+    x.VM.start(vm, False, False)
+    t.fails("INVALID_VALUE", x.VIF.set_qos_algorithm_type, vif, "htb")
+    t.fails("INVALID_VALUE", x.VIF.set_qos_algorithm_params, vif, {"kbps": "much"})
+    x.VIF.set_qos_algorithm_type(vif, "ratelimit")
+    x.VIF.add_to_qos_algorithm_params(vif, "kbps", "100")
+    t.equal((x.VIF.get_qos_algorithm_type(vif), x.VIF.get_qos_algorithm_params(vif)), ("ratelimit", {"kbps": "100"}))
+    t.fails("INVALID_VALUE", x.VIF.create, {**x.VIF.get_record(vif), "device": "1", "MAC": "", "qos_algorithm_params": {"kbps": "-1"}})
+    x.VIF.unplug(vif)
+    x.VIF.plug(vif)
+    t.check(x.VIF.get_currently_attached(vif), "plugged with its limit")
+
+
 class Listener:
     """A TCP server on the machine's own address: the outside of the NAT."""
 
@@ -151,6 +168,15 @@ def guests_that_speak_get_addresses_reach_out_and_each_other_and_do_not_notice_t
     t.equal(c.sh("ping -c 2 -W 5 172.20.0.1")[0], 0, "moved to the others' network")
     x.VIF.move(c.vifs[0], other)
     t.equal(c.sh("ping -c 2 -W 1 172.20.0.1")[0], 1, "moved back")
+
+    # A limit holds for what is sent: one long ping is as much as passes at once
+    long = "ping -c 2 -s 60000 -W 2 172.20.0.2"
+    t.equal(a.sh(long)[0], 0)
+    x.VIF.set_qos_algorithm_params(a.vifs[1], {"kbps": "1"})
+    x.VIF.set_qos_algorithm_type(a.vifs[1], "ratelimit")
+    t.check(", 1 packets received" in (said := a.sh(long)[1]), said)
+    x.VIF.set_qos_algorithm_type(a.vifs[1], "")
+    t.check(", 2 packets received" in (said := a.sh(long)[1]), said)
 
     # A guest that is locked to its address has no other one, and a disabled one none at all
     locked = a.vifs[1]
