@@ -74,6 +74,8 @@ void vm_set_running(struct core *c, struct tx *t, const char *vm_ref, const stru
         tx_set(t, m, F_VM_metrics_hvm, value_bool(strcmp(row_str(vm, F_VM_domain_type), "hvm") == 0));
         tx_set(t, m, F_VM_metrics_current_domain_type, value_str(row_str(vm, F_VM_domain_type)));
         if (was_down)
+            tx_set(t, m, F_VM_metrics_VCPUs_params, *row_get(vm, F_VM_VCPUs_params));
+        if (was_down)
             tx_set(t, m, F_VM_metrics_start_time, value_datetime(now_text(c, a)));
     }
     if (row_n_related(vm, F_VM_consoles) == 0) {

@@ -49,6 +49,10 @@ struct err *vm_destroy_record(struct call *c, const char *vm_ref) MUST_CHECK;
 /* Device numbers: "0", "xvda", "hda" and "sda" all name position 0; false if it names none. */
 bool vbd_position(const char *userdevice, int64_t *ret);
 
+/* core/vm_vcpus.c: VM.VCPUs_params for the host; INVALID_VALUE. In the arena. */
+struct vm_cpu;
+struct err *vm_cpu_params(struct core *c, struct arena *a, const struct value *params, struct vm_cpu *ret) MUST_CHECK;
+
 /* MAC from seed and device number, semantics.md 5. */
 void vif_mac(const char *seed, int64_t device, char ret_mac[18]);
 

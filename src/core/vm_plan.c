@@ -196,6 +196,7 @@ struct err *vm_plan_make(struct call *c, const struct row *vm, bool paused, stru
         return err_internal("the VM has no PV_kernel, and boot loaders that look into disks are not supported");
     str_to_i64(str_of(row_map_str(vm, F_VM_platform, "cores-per-socket")), &cores);
     p.cores_per_socket = cores > 0 && cores <= (int64_t)p.vcpus_max ? (uint32_t)cores : 1;
+    TRY(vm_cpu_params(c->core, c->arena, row_get(vm, F_VM_VCPUs_params), &p.cpu));
     vtpm_plan(c, vm, &p);
     TRY(plan_devices(c, vm, &p));
     *ret = p;

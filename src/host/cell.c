@@ -206,6 +206,11 @@ struct err *cell_limit(struct cell *cell, unsigned times)
     return l->limit ? l->limit(l->ctx, cell, times) : NULL;
 }
 
+bool cell_weighs(const struct cell *cell)
+{
+    return cell->cells->config.launcher->weighs;
+}
+
 static void tell(
     struct cells *c, const char *uuid, const char *what, const char *detail, const struct vm_state *s, struct str nvram)
 {
@@ -327,6 +332,8 @@ static struct err *attach(struct cell *cell)
     vm_plan_close(&rep.plan);
     cell->memory = rep.plan.memory;
     cell->vcpus = rep.plan.vcpus_max > rep.plan.vcpus ? rep.plan.vcpus_max : rep.plan.vcpus;
+    cell->cpu_weight = rep.plan.cpu.weight;
+    cell->cpu_cap = rep.plan.cpu.cap;
     if (cstr_empty(rep.state.ref))
         rep.state.ref = rep.plan.ref;
     cell_heard(cell, &rep.state);
@@ -415,6 +422,8 @@ struct err *cells_make(struct cells *c, const struct vm_plan *plan, struct cell 
     cell = cell_new(c, plan->vm, uid);
     cell->memory = plan->memory;
     cell->vcpus = plan->vcpus_max > plan->vcpus ? plan->vcpus_max : plan->vcpus;
+    cell->cpu_weight = plan->cpu.weight;
+    cell->cpu_cap = plan->cpu.cap;
     cell_heard(cell, &(struct vm_state){ .vm = "", .ref = plan->ref, .power = "Halted" });
     e = folder_make(cell->dir, uid);
     if (!e)

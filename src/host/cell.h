@@ -26,14 +26,14 @@ struct cell {
     char *uuid, *dir; /* owned */
     uid_t uid;        /* 0: none of its own */
     uint64_t memory;
-    unsigned vcpus;
-    bool gone;             /* removed: not in the table any more */
-    struct ipc_peer *peer; /* owned; NULL while there is no vm process */
-    int pidfd;             /* of the vm process; -1: none, or it is this process */
-    struct arena *heard;   /* owned: what the state lies in */
-    struct vm_state state; /* as last heard; vm and busy are ours to say */
-    bool busy;             /* locked */
-    unsigned users;        /* who keeps it in memory */
+    unsigned vcpus, cpu_weight, cpu_cap; /* weight and cap as in idl/ipc/vm.toml */
+    bool gone;                           /* removed: not in the table any more */
+    struct ipc_peer *peer;               /* owned; NULL while there is no vm process */
+    int pidfd;                           /* of the vm process; -1: none, or it is this process */
+    struct arena *heard;                 /* owned: what the state lies in */
+    struct vm_state state;               /* as last heard; vm and busy are ours to say */
+    bool busy;                           /* locked */
+    unsigned users;                      /* who keeps it in memory */
     struct waitq idle;
     bool reviving;    /* its keeper is at work */
     bool overtakable; /* the holder only waits for the guest's good will */
@@ -81,6 +81,7 @@ void cell_overtakable(struct cell *c, bool on);
 bool cell_is_ended(const struct cell *c);
 /* Room for so many times the guest. */
 struct err *cell_limit(struct cell *c, unsigned times) MUST_CHECK;
+bool cell_weighs(const struct cell *c); /* its weight and cap are among the limits */
 /* As a value that borrows from the cell, until it hears again. */
 struct vm_state cell_state(const struct cell *c);
 struct vm_state cell_state_copy(struct arena *a, const struct vm_state *s);

@@ -11,10 +11,13 @@
 
 /* Beyond the guest's memory: QEMU itself, TCG's code cache, page tables, the page cache of its disks. */
 #define OVERHEAD ((uint64_t)1536 << 20)
-#define PIDS 512 /* QEMU's pool of workers, its threads, and the vm process */
+#define WEIGHT_USUAL 256
+#define PERIOD_US 100000U /* in which a cap holds */
+#define PIDS 512          /* QEMU's pool of workers, its threads, and the vm process */
 
 struct cgroup {
     int fd; /* owned: our branch */
+    bool cpu;
 };
 
 static bool put(int dir, const char *file, const char *text)
@@ -98,9 +101,11 @@ struct cgroup *cgroup_open(const char *root)
     if (*own && !cstr_eq(own, "/"))
         if ((mkdirat(fd, "self", 0755) < 0 && errno != EEXIST) || !put(fd, "self/cgroup.procs", "0"))
             return NULL;
-    if (!put(fd, "cgroup.subtree_control", "+memory +pids +cpu") && !put(fd, "cgroup.subtree_control", "+memory +pids"))
+    bool cpu = put(fd, "cgroup.subtree_control", "+memory +pids +cpu");
+    if (!cpu && !put(fd, "cgroup.subtree_control", "+memory +pids"))
         return NULL;
     struct cgroup *c = mem_new(struct cgroup);
+    c->cpu = cpu;
     c->fd = fd_take(&fd);
     return c;
 }
@@ -118,9 +123,45 @@ static void name_of(const char *uuid, char ret[64])
     snprintf(ret, 64, "runnymede-vm-%s", uuid);
 }
 
-struct err *cgroup_make(struct cgroup *c, const char *uuid, uint64_t memory, unsigned vcpus, int *ret_fd)
+bool cgroup_has_cpu(const struct cgroup *c)
 {
-    char name[64], text[32];
+    return c->cpu;
+}
+
+/* Xen's usual weight is 256, the kernel's 100 of 1 to 10000. */
+static bool put_cpu(int dir, const struct cgroup_limits *l)
+{
+    unsigned weight = (l->cpu_weight ? l->cpu_weight : WEIGHT_USUAL) * 100 / WEIGHT_USUAL;
+    char text[48];
+
+    snprintf(text, sizeof(text), "%u", weight < 1 ? 1 : weight > 10000 ? 10000 : weight);
+    if (!put(dir, "cpu.weight", text))
+        return false;
+    if (l->cpu_cap)
+        snprintf(text, sizeof(text), "%u %u", l->cpu_cap * (PERIOD_US / 100), PERIOD_US);
+    else
+        snprintf(text, sizeof(text), "max %u", PERIOD_US);
+    return put(dir, "cpu.max", text);
+}
+
+static struct err *put_limits(const struct cgroup *c, int dir, const char *name, const struct cgroup_limits *l)
+{
+    char text[32];
+
+    snprintf(text, sizeof(text), "%llu", (unsigned long long)l->memory + l->memory / 8 + OVERHEAD);
+    if (!put(dir, "memory.max", text))
+        return err_errno(errno, "limit memory of %s", name);
+    snprintf(text, sizeof(text), "%u", PIDS + l->vcpus);
+    if (!put(dir, "pids.max", text))
+        return err_errno(errno, "limit processes of %s", name);
+    if (c->cpu && !put_cpu(dir, l))
+        return err_errno(errno, "limit CPUs of %s", name);
+    return NULL;
+}
+
+struct err *cgroup_make(struct cgroup *c, const char *uuid, const struct cgroup_limits *l, int *ret_fd)
+{
+    char name[64];
     AUTO(fd_drop) int dir = -1;
 
     name_of(uuid, name);
@@ -129,14 +170,8 @@ struct err *cgroup_make(struct cgroup *c, const char *uuid, uint64_t memory, uns
     dir = openat(c->fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (dir < 0)
         return err_errno(errno, "open cgroup %s", name);
-    if (memory) {
-        snprintf(text, sizeof(text), "%llu", (unsigned long long)memory + memory / 8 + OVERHEAD);
-        if (!put(dir, "memory.max", text))
-            return err_errno(errno, "limit memory of %s", name);
-        snprintf(text, sizeof(text), "%u", PIDS + vcpus);
-        if (!put(dir, "pids.max", text))
-            return err_errno(errno, "limit processes of %s", name);
-    }
+    if (l->memory)
+        TRY(put_limits(c, dir, name, l));
     int fd = openat(dir, "cgroup.procs", O_WRONLY | O_CLOEXEC);
     if (fd < 0)
         return err_errno(errno, "enter cgroup %s", name);

@@ -6,9 +6,15 @@
 #include "base/mem.h"
 #include "base/proc.h"
 #include "host/cell.h"
+#include "host/cgroup.h"
 #include "host/wall.h"
 
 #define PEER_FD 3
+
+static struct cgroup_limits limits_of(const struct cell *cell, unsigned times)
+{
+    return (struct cgroup_limits){ cell->memory * times, cell->vcpus * times, cell->cpu_weight, cell->cpu_cap };
+}
 
 static struct err *process_launch(void *ctx, struct cell *cell, struct ipc_peer **ret_peer, int *ret_pidfd)
 {
@@ -25,7 +31,9 @@ static struct err *process_launch(void *ctx, struct cell *cell, struct ipc_peer 
     int pair[2];
     pid_t pid;
 
-    TRY(wall_prepare(p->walls, cell->uuid, cell->uid, cell->dir, cell->memory, cell->vcpus, &wall));
+    struct cgroup_limits limits = limits_of(cell, 1);
+
+    TRY(wall_prepare(p->walls, cell->uuid, cell->uid, cell->dir, &limits, &wall));
     TRY(socket_pair(pair));
     ours = pair[0];
     theirs = pair[1];
@@ -57,11 +65,13 @@ static struct err *process_limit(void *ctx, struct cell *cell, unsigned times)
     struct vm_program *p = ctx;
     AUTO(wall_done) struct wall wall = { .cgroup_fd = -1 };
 
-    return wall_prepare(
-        p->walls, cell->uuid, cell->uid, cell->dir, cell->memory * times, (cell->vcpus + 64) * times, &wall);
+    struct cgroup_limits limits = limits_of(cell, times);
+
+    limits.vcpus += 64 * times;
+    return wall_prepare(p->walls, cell->uuid, cell->uid, cell->dir, &limits, &wall);
 }
 
 struct launcher launcher_process(struct vm_program *p)
 {
-    return (struct launcher){ p, process_launch, process_clear, process_limit };
+    return (struct launcher){ p, process_launch, process_clear, process_limit, walls_weigh(p->walls) };
 }

@@ -16,6 +16,7 @@ struct launcher {
     void (*clear)(void *ctx, struct cell *cell);
     /* Room for so many times the guest's memory. May be NULL. */
     struct err *(*limit)(void *ctx, struct cell *cell, unsigned times);
+    bool weighs; /* limit() also sees to the cell's weight and cap */
 };
 
 struct walls;

@@ -279,6 +279,29 @@ static struct err *on_vm_memory(struct ipc_call *c, struct host_vm_memory_req *r
     return e;
 }
 
+static struct err *set_cpu(struct ipc_call *c, struct cell *cell, const struct vm_cpu *cpu)
+{
+    bool weighs = cell_weighs(cell);
+
+    if ((cpu->weight || cpu->cap) && !weighs)
+        return err_operation_not_allowed("This host has no control group for CPUs");
+    TRY(vm_cpu(cell->peer, c->arena, &(struct vm_cpu_req){ .cpu = *cpu }));
+    cell->cpu_weight = cpu->weight;
+    cell->cpu_cap = cpu->cap;
+    return weighs ? cell_limit(cell, 1) : NULL;
+}
+
+static struct err *on_vm_cpu(struct ipc_call *c, struct host_vm_cpu_req *req)
+{
+    struct cell *cell = NULL;
+    struct err *e;
+
+    TRY(host_guest_lock(c->ctx, req->vm, "running", &cell));
+    e = set_cpu(c, cell, &req->cpu);
+    cell_unlock(cell);
+    return e;
+}
+
 static struct err *on_vm_vcpus(struct ipc_call *c, struct host_vm_vcpus_req *req)
 {
     struct cell *cell = NULL;
@@ -484,6 +507,7 @@ static const struct host_ops ops = {
     .vm_press = on_vm_press,
     .vm_memory = on_vm_memory,
     .vm_vcpus = on_vm_vcpus,
+    .vm_cpu = on_vm_cpu,
     .disk_plug = on_disk_plug,
     .disk_unplug = on_disk_unplug,
     .media = on_media,

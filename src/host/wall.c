@@ -203,13 +203,18 @@ bool walls_have_uid(const struct walls *w)
     return w->uid;
 }
 
-struct err *wall_prepare(const struct walls *w, const char *uuid, uid_t uid, const char *dir, uint64_t memory,
-    unsigned vcpus, struct wall *ret)
+bool walls_weigh(const struct walls *w)
+{
+    return w->cgroup && cgroup_has_cpu(w->cgroup);
+}
+
+struct err *wall_prepare(const struct walls *w, const char *uuid, uid_t uid, const char *dir,
+    const struct cgroup_limits *limits, struct wall *ret)
 {
     struct wall wall = { .walls = w, .uid = uid, .dir = dir, .cgroup_fd = -1 };
 
     if (w->cgroup)
-        TRY(cgroup_make(w->cgroup, uuid, memory, vcpus, &wall.cgroup_fd));
+        TRY(cgroup_make(w->cgroup, uuid, limits, &wall.cgroup_fd));
     *ret = wall;
     return NULL;
 }

@@ -40,10 +40,12 @@ struct wall {
     int cgroup_fd;   /* -1: none */
 };
 
-/* Makes the cell's cgroup with limits that a guest of this memory needs; fine to call again. memory 0: keeps the
- * limits. */
-struct err *wall_prepare(const struct walls *w, const char *uuid, uid_t uid, const char *dir, uint64_t memory,
-    unsigned vcpus, struct wall *ret) MUST_CHECK;
+bool walls_weigh(const struct walls *w); /* cells have weights and caps */
+
+/* Makes the cell's cgroup with these limits; fine to call again. */
+struct cgroup_limits;
+struct err *wall_prepare(const struct walls *w, const char *uuid, uid_t uid, const char *dir,
+    const struct cgroup_limits *limits, struct wall *ret) MUST_CHECK;
 void wall_done(struct wall *w);
 int wall_enter(void *wall); /* proc_spec.in_child */
 

@@ -103,6 +103,8 @@ struct hyper_ops {
     struct err *(*balloon)(struct hyper_guest *g, uint64_t target);
     /* Adds vCPUs until there are count (at most the plan's vcpus_max). NULL: cannot. */
     struct err *(*vcpus_add)(struct hyper_guest *g, uint32_t count);
+    /* vCPUs run on these CPUs of the host alone, those that were added included; n 0: on all. NULL: cannot. */
+    struct err *(*pin)(struct hyper_guest *g, const uint32_t *cpus, size_t n);
     struct err *(*reset)(struct hyper_guest *g);   /* starts over and runs, from any power but HYPER_GONE */
     struct err *(*destroy)(struct hyper_guest *g); /* at once; a guest already gone is success */
 

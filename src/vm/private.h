@@ -78,6 +78,8 @@ void vm_tell_tpm(struct vm_service *s);
 /* room.c */
 struct err *vm_on_memory(struct ipc_call *c, struct vm_memory_req *req) MUST_CHECK;
 struct err *vm_on_vcpus(struct ipc_call *c, struct vm_vcpus_req *req) MUST_CHECK;
+struct err *vm_on_cpu(struct ipc_call *c, struct vm_cpu_req *req) MUST_CHECK;
+void vm_pin(struct vm_service *s); /* [waits] a fresh hypervisor process, to the plan's CPUs */
 struct err *vm_balloon_again(struct vm_service *s) MUST_CHECK; /* [waits] says the plan's target once more */
 
 /* The hypervisor's events arrive here. */

@@ -96,6 +96,36 @@ static void use_main(void *arg)
     vm_release(s);
 }
 
+/* A guest that runs on other CPUs than it should is better than none. */
+void vm_pin(struct vm_service *s)
+{
+    if (s->guest && s->ops->pin && s->plan.cpu.n_mask)
+        log_err(LOG_WARN_, "vCPUs are not bound to CPUs", s->ops->pin(s->guest, s->plan.cpu.mask, s->plan.cpu.n_mask));
+}
+
+static struct err *set_cpu(struct vm_service *s, const struct vm_cpu *cpu)
+{
+    struct vm_plan p = s->plan;
+
+    TRY(vm_expect(s, VM_IN(VM_RUNNING) | VM_IN(VM_PAUSED), "running"));
+    if (!s->ops->pin)
+        return err_not_implemented("binding vCPUs to CPUs on this hypervisor");
+    TRY(s->ops->pin(s->guest, cpu->mask, cpu->n_mask));
+    p.cpu = *cpu;
+    return vm_plan_keep(s, &p);
+}
+
+struct err *vm_on_cpu(struct ipc_call *c, struct vm_cpu_req *req)
+{
+    struct vm_service *s = c->ctx;
+    struct err *e;
+
+    TRY(vm_enter(s, false, false));
+    e = set_cpu(s, &req->cpu);
+    vm_leave(s);
+    return e;
+}
+
 static struct err *add_vcpus(struct vm_service *s, uint32_t count)
 {
     struct vm_plan p = s->plan;
@@ -110,6 +140,7 @@ static struct err *add_vcpus(struct vm_service *s, uint32_t count)
     TRY(s->ops->vcpus_add(s->guest, count));
     p.vcpus = count;
     TRY(vm_plan_keep(s, &p));
+    vm_pin(s);
     if (s->survey.report.live && s->survey.can_use_vcpus) {
         vm_hold(s);
         fiber_start(s->loop, "use vCPUs", use_main, s);

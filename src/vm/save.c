@@ -227,6 +227,7 @@ static struct err *resume(struct vm_service *s, int image, struct vm_plan *plan)
         return err_first(e, vm_journal_move(s, VM_PHASE_SUSPENDED, "resume failed"));
     }
     vm_move(s, plan->paused ? VM_PAUSED : VM_RUNNING);
+    vm_pin(s);
     s->guest_reset = false;
     vm_check_later(s);
     TRY(vm_ask(s, &power));
@@ -332,7 +333,9 @@ static struct err *move(struct vm_service *s, struct vm_plan *with)
     vm_check_later(s);
     TRY(e);
     TRY(vm_ask(s, &power));
-    return vm_plan_keep(s, &plan);
+    TRY(vm_plan_keep(s, &plan));
+    vm_pin(s);
+    return NULL;
 }
 
 struct err *vm_on_migrate(struct ipc_call *c, struct vm_migrate_req *req, struct vm_migrate_rep *rep)

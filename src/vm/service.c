@@ -56,6 +56,7 @@ static struct err *start(struct vm_service *s, const struct vm_plan *plan)
         return err_first(e, vm_bury(s, "start failed"));
     }
     vm_move(s, plan->paused ? VM_PAUSED : VM_RUNNING);
+    vm_pin(s);
     s->guest_reset = false;
     vm_check_later(s); /* it may have acted before we listened */
     enum hyper_power power;
@@ -570,6 +571,7 @@ static const struct vm_ops service_ops = {
     .press = on_press,
     .memory = vm_on_memory,
     .vcpus = vm_on_vcpus,
+    .cpu = vm_on_cpu,
     .destroy = on_destroy,
     .query = on_query,
     .disk_plug = on_disk_plug,

@@ -68,6 +68,7 @@ struct err *qemu_power(struct qemu *q, enum hyper_power *ret_power) MUST_CHECK;
 struct err *qemu_balloon_ask(struct qemu *q) MUST_CHECK;
 struct err *qemu_balloon(struct hyper_guest *g, uint64_t target) MUST_CHECK;
 struct err *qemu_vcpus_add(struct hyper_guest *g, uint32_t count) MUST_CHECK;
+struct err *qemu_pin(struct hyper_guest *g, const uint32_t *cpus, size_t n) MUST_CHECK;
 
 /* migrate.c */
 struct err *qemu_layout(struct hyper_guest *g, struct arena *a, struct vm_plan *plan) MUST_CHECK;

@@ -724,6 +724,7 @@ const struct hyper_ops hyper_qemu = {
     .press = qemu_press,
     .balloon = qemu_balloon,
     .vcpus_add = qemu_vcpus_add,
+    .pin = qemu_pin,
     .reset = qemu_reset,
     .destroy = qemu_destroy,
     .disk_add = qemu_disk_add,

@@ -1,4 +1,6 @@
 /* How much a guest has: what its balloon leaves it, and its vCPUs. */
+#include <errno.h>
+#include <sched.h>
 #include "base/str.h"
 #include "gen/errors.h"
 #include "hyper/qemu/private.h"
@@ -49,6 +51,36 @@ struct err *qemu_vcpus_add(struct hyper_guest *g, uint32_t count)
             json_sprintf("vcpu%zu", i));
         json_object_update(args, json_object_get(place, "props"));
         TRY(qemu_call(q, "device_add", args, -1, NULL));
+    }
+    return NULL;
+}
+
+/* All CPUs: the kernel takes away those that there are not. */
+static void cpus_of(const uint32_t *cpus, size_t n, cpu_set_t *ret)
+{
+    CPU_ZERO(ret);
+    for (size_t i = 0; i < n; i++)
+        if (cpus[i] < CPU_SETSIZE)
+            CPU_SET(cpus[i], ret);
+    for (size_t i = 0; i < CPU_SETSIZE && !n; i++)
+        CPU_SET(i, ret);
+}
+
+struct err *qemu_pin(struct hyper_guest *g, const uint32_t *cpus, size_t n)
+{
+    AUTO(json_drop) json_t *list = NULL;
+    json_t *cpu;
+    cpu_set_t set;
+    size_t i;
+
+    cpus_of(cpus, n, &set);
+    TRY(qemu_call(qemu_of(g), "query-cpus-fast", NULL, -1, &list));
+    json_array_foreach(list, i, cpu)
+    {
+        json_int_t thread = json_integer_value(json_object_get(cpu, "thread-id"));
+
+        if (thread > 0 && sched_setaffinity((pid_t)thread, sizeof(set), &set) < 0)
+            return err_errno(errno, "bind a vCPU to CPUs");
     }
     return NULL;
 }

@@ -493,6 +493,11 @@ static struct err *sim_vcpus_add(struct hyper_guest *g UNUSED, uint32_t count UN
     return sleep_as_work(DEVICE_US);
 }
 
+static struct err *sim_pin(struct hyper_guest *g UNUSED, const uint32_t *cpus UNUSED, size_t n UNUSED)
+{
+    return sleep_as_work(DEVICE_US);
+}
+
 static struct err *sim_reset(struct hyper_guest *g)
 {
     struct sim *s = sim_of(g);
@@ -692,6 +697,7 @@ const struct hyper_ops hyper_sim = {
     .press = sim_press,
     .balloon = sim_balloon,
     .vcpus_add = sim_vcpus_add,
+    .pin = sim_pin,
     .reset = sim_reset,
     .destroy = sim_destroy,
     .disk_add = sim_disk_add,

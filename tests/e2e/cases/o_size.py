@@ -2,6 +2,7 @@
 import os
 import re
 import signal
+from pathlib import Path
 
 from bench import MIB, case
 from speaking import Guest, copy_speaking_guest
@@ -123,3 +124,33 @@ def a_guest_that_speaks_sees_its_memory_and_vcpus_change(t):
     g.connect()
     t.equal(g.sh("nproc"), (0, "3\n"))
     t.equal((actual(t, vm), int(x.VM.get_memory_target(vm)), vcpus(t, vm)), (128 * MIB, 128 * MIB, 3))
+
+
+@case
+def vcpus_run_where_they_may(t):
+    x, vm = t.x, t.vm()
+    x.VM.set_VCPUs_params(vm, {"mask": "no"})
+    t.fails(("INVALID_VALUE", "NO_HOSTS_AVAILABLE"), x.VM.start, vm, False, False)
+    x.VM.set_VCPUs_params(vm, {})
+    x.VM.start(vm, False, False)
+    for bad in ("x", "0-", "1-0", "9999", ","):
+        t.fails("INVALID_VALUE", x.VM.add_to_VCPUs_params_live, vm, "mask", bad)
+    t.fails("INVALID_VALUE", x.VM.add_to_VCPUs_params_live, vm, "weight", "0")
+    x.VM.add_to_VCPUs_params_live(vm, "mask", "0")
+    t.effect("VM.add_to_VCPUs_params_live", x.VM.get_VCPUs_params(vm) == {"mask": "0"} ==
+             x.VM_metrics.get_VCPUs_params(x.VM.get_metrics(vm)))
+
+    def bound():
+        found = set()
+        for pid in t.host.guests():
+            for task in Path(f"/proc/{pid}/task").iterdir():
+                found.add(re.search(r"Cpus_allowed_list:\s*(\S+)", (task / "status").read_text())[1])
+        return found
+
+    if t.hypervisor != "qemu" or len(os.sched_getaffinity(0)) < 2:
+        return
+    t.check("0" in bound() and len(bound()) > 1, f"the vCPU alone is bound: {bound()}")
+    x.VM.pool_migrate(vm, x.VM.get_resident_on(vm), {"live": "true"})
+    t.check("0" in bound(), "after a migration too")
+    x.VM.add_to_VCPUs_params_live(vm, "mask", "")
+    t.check("0" not in bound(), "and no more")
