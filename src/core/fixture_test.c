@@ -115,6 +115,16 @@ static struct err *on_auth(struct ipc_call *c, struct host_auth_req *req, struct
     return NULL;
 }
 
+static struct err *on_auth_change(
+    struct ipc_call *c, struct host_auth_change_req *req, struct host_auth_change_rep *rep)
+{
+    (void)c;
+    rep->known = strcmp(req->user, "root") == 0 && strcmp(req->old, "right") == 0;
+    rep->ok = rep->known && *req->password;
+    rep->reason = rep->ok ? "" : "no such password";
+    return NULL;
+}
+
 static struct err *on_console(struct ipc_call *c, struct host_console_req *req, struct host_console_rep *rep)
 {
     (void)c;
@@ -127,6 +137,7 @@ static const struct host_ops host_fake = { .inventory = on_inventory,
     .vm_start = on_vm_start,
     .vm_op = on_vm_op,
     .auth = on_auth,
+    .auth_change = on_auth_change,
     .console = on_console };
 
 static struct err *on_facts(struct ipc_call *c, struct machine_facts_req *req, struct machine_facts_rep *rep)

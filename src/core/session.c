@@ -279,6 +279,24 @@ static struct err *login_with_password(
     return NULL;
 }
 
+/* The old password proves it even where the session was not asked for one: who took the core over gains no password. */
+static struct err *change_password(struct call *c, const struct session_change_password_args *a, struct value *ret)
+{
+    struct host_auth_change_rep rep = { 0 };
+    struct ipc_peer *host = NULL;
+
+    (void)ret;
+    TRY(core_need_host(c->core, &host));
+    TRY(host_auth_change(host, c->arena,
+        &(struct host_auth_change_req){ .user = c->who.user, .old = a->old_pwd, .password = a->new_pwd }, &rep));
+    if (!rep.known) {
+        log_info("change of password refused", F("user", c->who.user), F("reason", rep.reason));
+        return fail_late(c->core,
+            err_new("SESSION_AUTHENTICATION_FAILED", (const char *[]){ c->who.user, "Authentication failed" }, 2));
+    }
+    return rep.ok ? NULL : err_change_password_rejected(rep.reason);
+}
+
 static struct err *logout(struct call *c, const struct session_logout_args *a, struct value *ret)
 {
     (void)a;
@@ -326,6 +344,7 @@ static struct err *logout_subject_identifier(
 void session_register(struct api_handlers *h)
 {
     h->session_login_with_password = login_with_password;
+    h->session_change_password = change_password;
     h->session_logout = logout;
     h->session_get_all_subject_identifiers = get_all_subject_identifiers;
     h->session_logout_subject_identifier = logout_subject_identifier;

@@ -99,3 +99,18 @@ TEST_FIBER(logout_wakes_the_session_s_blocked_event_calls)
     CHECK(w.body && strstr(w.body, "SESSION_INVALID"));
     fixture_done(&f);
 }
+
+TEST_FIBER(a_change_of_password_says_whether_the_old_or_the_new_one_was_not_taken)
+{
+    struct fixture f;
+
+    fixture_init(&f, loop);
+    const char *r = fixture_call(&f, f.session, "session.change_password", "wrong", "other", NULL);
+    CHECK(strstr(r, "SESSION_AUTHENTICATION_FAILED"));
+    r = fixture_call(&f, f.session, "session.change_password", "right", "", NULL);
+    CHECK(strstr(r, "CHANGE_PASSWORD_REJECTED"));
+    CHECK(strstr(r, "no such password"));
+    r = fixture_call(&f, f.session, "session.change_password", "right", "other", NULL);
+    CHECK(strstr(r, "\"result\":\"\""));
+    fixture_done(&f);
+}

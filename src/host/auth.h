@@ -22,5 +22,10 @@ void auth_door_init(struct auth_door *d, struct loop *l, const char *program, co
 struct err *auth_door_ask(
     struct auth_door *d, struct arena *a, const char *user, const char *password, struct host_auth_rep *ret) MUST_CHECK;
 
+/* [waits] Neither a wrong old password nor a refused new one is an error. */
+struct err *auth_door_change(struct auth_door *d, struct arena *a, const struct host_auth_change_req *req,
+    struct host_auth_change_rep *ret) MUST_CHECK;
+
 /* What the process answered, as a reply; for the test. */
 struct err *auth_answer_parse(struct arena *a, struct str text, struct host_auth_rep *ret) MUST_CHECK;
+struct err *auth_change_parse(struct arena *a, struct str text, struct host_auth_change_rep *ret) MUST_CHECK;

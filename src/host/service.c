@@ -479,6 +479,14 @@ static struct err *on_auth(struct ipc_call *c, struct host_auth_req *req, struct
     return auth_door_ask(h->c.auth, c->arena, req->user, req->password, rep);
 }
 
+static struct err *on_auth_change(
+    struct ipc_call *c, struct host_auth_change_req *req, struct host_auth_change_rep *rep)
+{
+    struct host_room *h = c->ctx;
+
+    return auth_door_change(h->c.auth, c->arena, req, rep);
+}
+
 static struct err *on_power(struct ipc_call *c, struct host_power_req *req)
 {
     struct host_room *h = c->ctx;
@@ -524,6 +532,7 @@ static const struct host_ops ops = {
     .vm_progress = host_on_progress,
     .image_probe = host_on_image_probe,
     .auth = on_auth,
+    .auth_change = on_auth_change,
     .power = on_power,
 };
 

@@ -555,3 +555,20 @@ TEST(the_auth_process_is_believed_only_when_it_makes_sense)
     CHECK_ERR(auth_answer_parse(a, STR("ok root\n"), &rep), "INTERNAL_ERROR");
     CHECK_ERR(auth_answer_parse(a, STR("ok user\ngroup x"), &rep), "INTERNAL_ERROR");
 }
+
+TEST(the_auth_process_tells_a_wrong_password_from_one_that_is_not_taken)
+{
+    AUTO(arena_drop) struct arena *a = arena_new();
+    struct host_auth_change_rep rep;
+
+    CHECK_OK(auth_change_parse(a, STR("ok superuser\n"), &rep));
+    CHECK(rep.known && rep.ok);
+    CHECK_OK(auth_change_parse(a, STR("refused the password is empty\n"), &rep));
+    CHECK(rep.known && !rep.ok);
+    CHECK_STR(rep.reason, "the password is empty");
+    CHECK_OK(auth_change_parse(a, STR("no wrong password\n"), &rep));
+    CHECK(!rep.known && !rep.ok);
+    CHECK_ERR(auth_change_parse(a, STR(""), &rep), "INTERNAL_ERROR");
+    CHECK_ERR(auth_change_parse(a, STR("ok user\n"), &rep), "INTERNAL_ERROR");
+    CHECK_ERR(auth_change_parse(a, STR("ok superuser\nrefused\n"), &rep), "INTERNAL_ERROR");
+}

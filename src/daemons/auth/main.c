@@ -4,6 +4,9 @@
  * with lines:
  *     ok superuser | ok user        then `group NAME` for each group
  *     no REASON
+ * With --change it reads `user NUL old NUL new NUL`, and gives a superuser that
+ * new password; its answers are `ok superuser`, `no REASON` (the old one is
+ * wrong, or the user no superuser), `refused REASON`.
  * Taken over by the one who sends the password, it has root's rights until its
  * 20 seconds are over: so it reads at most 8 KiB, parses nothing, and exits.
  */
@@ -21,13 +24,17 @@
 
 #define INPUT_MAX 8192
 
-static struct err *answer(struct verdict *v)
+#define SERVICE "runnymede"
+
+static struct err *answer(const struct verdict *v, const char *refused)
 {
     AUTO(buf_done) struct buf b = { 0 };
 
     buf_init(&b, 64 * 1024);
     if (!v->ok)
         buf_printf(&b, "no %s\n", v->reason);
+    else if (refused)
+        buf_printf(&b, "refused %s\n", refused);
     else
         buf_printf(&b, "ok %s\n", v->superuser ? "superuser" : "user");
     for (size_t i = 0; i < v->n_groups; i++)
@@ -35,21 +42,44 @@ static struct err *answer(struct verdict *v)
     return fd_write_all(STDOUT_FILENO, b.p, b.len);
 }
 
+/* Reads n words; each is NUL-terminated inside the buffer. */
+static struct err *words_read(struct buf *in, struct str *ret_words, size_t n)
+{
+    struct str rest;
+
+    buf_init(in, INPUT_MAX);
+    TRY(fd_read_all(STDIN_FILENO, in));
+    rest = buf_str(in);
+    for (size_t i = 0; i < n; i++)
+        if (!str_cut(rest, 0, &ret_words[i], &rest))
+            return err_internal("malformed attempt");
+    return rest.len ? err_internal("malformed attempt") : NULL;
+}
+
 static struct err *attempt(struct arena *a, const char *passwd)
 {
     AUTO(buf_done) struct buf in = { 0 };
-    struct str user, rest, password;
+    struct str w[2]; /* user, password */
     struct verdict v = { 0 };
-    struct err *e;
 
-    buf_init(&in, INPUT_MAX);
-    TRY(fd_read_all(STDIN_FILENO, &in));
-    if (!str_cut(buf_str(&in), 0, &user, &rest) || !str_cut(rest, 0, &password, &rest) || rest.len)
-        return err_internal("malformed attempt");
-    /* Both are NUL-terminated inside the buffer. */
-    e = passwd ? passwd_check(a, passwd, user.p, password.p, &v) : pam_check(a, "runnymede", user.p, password.p, &v);
+    TRY(words_read(&in, w, 2));
+    struct err *e = passwd ? passwd_check(a, passwd, w[0].p, w[1].p, &v) : pam_check(a, SERVICE, w[0].p, w[1].p, &v);
     mem_wipe(in.p, in.len);
-    return e ? e : answer(&v);
+    return e ? e : answer(&v, NULL);
+}
+
+static struct err *change(struct arena *a, const char *passwd)
+{
+    AUTO(buf_done) struct buf in = { 0 };
+    struct str w[3]; /* user, old password, new one */
+    struct verdict v = { 0 };
+    const char *refused = NULL;
+
+    TRY(words_read(&in, w, 3));
+    struct err *e = passwd ? passwd_change(a, passwd, w[0].p, w[1].p, w[2].p, &v, &refused)
+                           : pam_change(a, SERVICE, w[0].p, w[1].p, w[2].p, &v, &refused);
+    mem_wipe(in.p, in.len);
+    return e ? e : answer(&(struct verdict){ .ok = v.ok, .superuser = v.superuser, .reason = v.reason }, refused);
 }
 
 static struct err *make_hash(struct arena *a)
@@ -72,10 +102,11 @@ static struct err *make_hash(struct arena *a)
 int main(int argc, char **argv)
 {
     static const struct option options[] = { { "passwd", required_argument, NULL, 'p' },
-        { "hash", no_argument, NULL, 'h' }, { "pam", no_argument, NULL, 'a' }, { 0 } };
+        { "hash", no_argument, NULL, 'h' }, { "pam", no_argument, NULL, 'a' }, { "change", no_argument, NULL, 'c' },
+        { 0 } };
     AUTO(arena_drop) struct arena *a = arena_new();
     const char *passwd = NULL;
-    bool hash = false;
+    bool hash = false, changes = false;
     struct err *e;
 
     for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
@@ -83,11 +114,13 @@ int main(int argc, char **argv)
             passwd = optarg;
         else if (c == 'h')
             hash = true;
+        else if (c == 'c')
+            changes = true;
         else if (c != 'a')
             return 2;
     }
     log_init("auth", LOG_INFO_);
     alarm(20);
-    e = hash ? make_hash(a) : attempt(a, passwd);
+    e = hash ? make_hash(a) : changes ? change(a, passwd) : attempt(a, passwd);
     return e ? daemon_fail("runnymede-auth", e) : 0;
 }

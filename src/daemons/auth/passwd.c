@@ -2,6 +2,11 @@
 #include <crypt.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
 #include "base/fd.h"
 #include "base/mem.h"
 #include "base/str.h"
@@ -90,4 +95,71 @@ struct err *passwd_hash(struct arena *a, const char *password, const char **ret_
     *ret_hash = arena_strdup(a, hash);
     mem_wipe(data, sizeof(*data));
     return NULL;
+}
+
+const char *passwd_refused(const char *password)
+{
+    if (!*password)
+        return "the password is empty";
+    return strlen(password) >= CRYPT_MAX_PASSPHRASE_SIZE ? "the password is too long" : NULL;
+}
+
+/* The text with the first line of that user saying the new hash. */
+static void rehash(struct buf *to, struct str text, const char *user, const char *hash)
+{
+    bool done = false;
+    struct str line, name, rest;
+
+    while (text.len) {
+        str_cut(text, '\n', &line, &text);
+        if (!done && str_cut(str_trim(line), ':', &name, &rest) && str_eq_c(name, user)) {
+            done = true;
+            buf_printf(to, "%s:%s", user, hash);
+            if (str_cut(rest, ':', &name, &rest))
+                buf_printf(to, ":%.*s", (int)rest.len, rest.p);
+        } else {
+            buf_add(to, line.p, line.len);
+        }
+        buf_add_char(to, '\n');
+    }
+}
+
+/* The folder's lock is held: nobody else of us writes. */
+static struct err *rewrite(struct arena *a, int dir, const char *file, const char *user, const char *password)
+{
+    AUTO(buf_done) struct buf in = { 0 };
+    AUTO(buf_done) struct buf out = { 0 };
+    const char *hash = NULL;
+    struct stat st;
+
+    buf_init(&in, FILE_MAX);
+    buf_init(&out, FILE_MAX);
+    TRY(file_read(dir, file, &in));
+    if (fstatat(dir, file, &st, 0) < 0)
+        return err_errno(errno, "look at the file of passwords");
+    TRY(passwd_hash(a, password, &hash));
+    rehash(&out, buf_str(&in), user, hash);
+    if (out.overflow)
+        return err_internal("the file of passwords is too large");
+    return file_write_atomic(dir, file, out.p, out.len, st.st_mode & 07777);
+}
+
+struct err *passwd_change(struct arena *a, const char *path, const char *user, const char *old, const char *password,
+    struct verdict *ret, const char **ret_refused)
+{
+    AUTO(mem_drop) char *real = realpath(path, NULL); /* a link stays one */
+    AUTO(fd_drop) int dir = -1;
+
+    if (!real)
+        return err_errno(errno, "find the file of passwords");
+    dir = open(dirname(arena_strdup(a, real)), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (dir < 0 || flock(dir, LOCK_EX) < 0)
+        return err_errno(errno, "lock the folder of the file of passwords");
+    TRY(passwd_check(a, real, user, old, ret));
+    if (ret->ok && !ret->superuser)
+        *ret = (struct verdict){ .reason = "not a superuser" };
+    *ret_refused = passwd_refused(password);
+    if (!ret->ok || *ret_refused)
+        return NULL;
+    return rewrite(a, dir, basename(arena_strdup(a, real)), user, password);
 }

@@ -74,6 +74,28 @@ def a_session_of_one_protocol_works_on_the_others(t):
         t.equal(y.pool.get_all(), t.x.pool.get_all(), protocol)
 
 
+@case
+def a_superuser_changes_its_password_who_knows_the_old_one(t):
+    old, new = t.host.password, "a new pw \u00e4:"
+    x = t.client()
+    subjects(t)
+    admin = t.client("t-pool-admin", PASSWORD["t-pool-admin"])
+    t.fails("RBAC_PERMISSION_DENIED", admin.call, "session.change_password", PASSWORD["t-pool-admin"], new)
+    t.equal(t.fails("SESSION_AUTHENTICATION_FAILED", x.call, "session.change_password", "wrong", new)[0], "root")
+    t.fails("CHANGE_PASSWORD_REJECTED", x.call, "session.change_password", old, "")
+    t.fails("CHANGE_PASSWORD_REJECTED", x.call, "session.change_password", old, "x" * 5000)
+    t.bare().login("root", old).logout()
+    x.call("session.change_password", old, new)
+    try:
+        t.bare().login("root", new).logout()
+        t.fails("SESSION_AUTHENTICATION_FAILED", t.bare().session.login_with_password, "root", old)
+        t.effect("session.change_password", x.session.get_is_local_superuser(x.session_ref) is True)
+    finally:
+        x.call("session.change_password", new, old)
+    t.bare().login("root", old).logout()
+    t.bare().login("t-pool-admin", PASSWORD["t-pool-admin"]).logout()
+
+
 # What each role may just do, and its weaker neighbour may not: message, arguments, the error that says "allowed".
 LADDER = [
     ("pool-admin", "VM.update_allowed_operations", [NULL]),
