@@ -34,6 +34,7 @@ const struct kind kinds[KINDS_N] = {
     [K_CPU_USAGE] = { "cpu_usage", "", NULL, "cpu_usage_mean_ratio", "(fraction)", "Mean use of all vCPUs", 0, 1.05, DERIVE, true, false },
     [K_MEMORY] = { "memory", "", NULL, "memory_bytes", "B", "Memory of the VM", ANY, GAUGE, true, false },
     [K_MEMORY_TARGET] = { "memory_target", "", NULL, "memory_target_bytes", "B", "Memory that the balloon is to leave the VM", ANY, GAUGE, true, false },
+    [K_MEMORY_INTERNAL_FREE] = { "memory_internal_free", "", NULL, "memory_internal_free_kibibytes", "KiB", "Memory that the guest says it could use", ANY, GAUGE, true, false },
     [K_VIF_RX] = { "vif_", "_rx", "vif", "vif_receive_bytes_per_second", "B/s", "Bytes per second received by the VM", ANY, DERIVE, true, false },
     [K_VIF_TX] = { "vif_", "_tx", "vif", "vif_transmit_bytes_per_second", "B/s", "Bytes per second sent by the VM", ANY, DERIVE, true, false },
     [K_VIF_RX_ERRORS] = { "vif_", "_rx_errors", "vif", "vif_receive_errors_per_second", "err/s", "Errors on the way to the VM", ANY, DERIVE, false, false },

@@ -33,6 +33,7 @@ enum kind_id {
     K_CPU_USAGE,
     K_MEMORY,
     K_MEMORY_TARGET,
+    K_MEMORY_INTERNAL_FREE,
     K_VIF_RX,
     K_VIF_TX,
     K_VIF_RX_ERRORS,

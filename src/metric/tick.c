@@ -226,6 +226,8 @@ static void take_vm(struct round *r, const struct sample_vm *vm, bool min_max)
     read_vcpus(r->m, vm, &now);
     reading_add(&now, K_MEMORY, "", (double)vm->memory);
     reading_add(&now, K_MEMORY_TARGET, "", (double)vm->memory_target);
+    if (vm->guest.memory_free)
+        reading_add(&now, K_MEMORY_INTERNAL_FREE, "", (double)vm->guest.memory_free / 1024);
     read_nics(r, vm, &now);
     read_disks(vm, &now);
     history_update(h, r->t_us, &now);

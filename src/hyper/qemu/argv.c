@@ -250,7 +250,9 @@ static void add_fixtures(struct builder *b)
     add(b, "-device", "virtio-rng-pci,rng=rng,bus=pcie.0,addr=3,romfile=");
     /* pages that the guest does not use are the host's again, wished for or not */
     if (b->plan->memory_target)
-        add(b, "-device", "virtio-balloon-pci,id=balloon,bus=pcie.0,addr=5,free-page-reporting=on");
+        add(b, "-device",
+            "virtio-balloon-pci,id=" QEMU_BALLOON_ID ",bus=pcie.0,addr=5,free-page-reporting=on,"
+            "guest-stats-polling-interval=10");
     /* qboot stops at the table that tells the guest where the id lies */
     if (!cstr_empty(b->plan->generation_id) && !cstr_eq(b->plan->firmware, "direct"))
         addf(b, "-device", "vmgenid,guid=%s", escaped(b->a, b->plan->generation_id));

@@ -34,7 +34,9 @@ struct qemu_argv {
 #define QEMU_VARS_FILE "vars.fd" /* UEFI variables, in the VM's folder, which is QEMU's working directory */
 #define QEMU_VNC_FILE "vnc.sock"
 #define QEMU_DATA_NAME "opt/org.runnymede/xenstore" /* where the guest finds plan->guest_data */
-#define QEMU_AGENT_ID "agent"                       /* of the agent's port in the guest, and of its chardev */
+#define QEMU_BALLOON_ID "balloon"
+#define QEMU_BALLOON_ID "balloon"
+#define QEMU_AGENT_ID "agent" /* of the agent's port in the guest, and of its chardev */
 
 /* plan->guest_data as the guest reads it: lines KEY=VALUE, with \\ and \n in a value for a backslash and a line end. */
 void qemu_guest_data(struct buf *b, const struct vm_plan *plan);

@@ -10,6 +10,7 @@
 #include "base/loop.h"
 #include "base/mem.h"
 
+#define ID_MAX 1e15
 #define REFUSED "QEMU refused" /* how its own errors begin */
 
 struct qmp {
@@ -64,6 +65,17 @@ void qmp_message_done(struct qmp_message *m)
     m->root = NULL;
 }
 
+/* QEMU has unsigned numbers of 64 bits, the largest one for "not known": jansson takes them as reals alone. */
+static json_t *load(const char *line, size_t len)
+{
+    json_error_t why;
+    json_t *root = json_loadb(line, len, JSON_REJECT_DUPLICATES, &why);
+
+    if (!root && json_error_code(&why) == json_error_numeric_overflow)
+        root = json_loadb(line, len, JSON_REJECT_DUPLICATES | JSON_DECODE_INT_AS_REAL, NULL);
+    return root;
+}
+
 struct err *qmp_parse(const char *line, size_t len, struct qmp_message *ret)
 {
     AUTO(json_drop) json_t *root = NULL;
@@ -72,13 +84,13 @@ struct err *qmp_parse(const char *line, size_t len, struct qmp_message *ret)
 
     if (len > QMP_LINE_MAX || !depth_ok(line, len))
         return err_internal("QMP line too long or too deep");
-    root = json_loadb(line, len, JSON_REJECT_DUPLICATES, NULL);
+    root = load(line, len);
     if (!json_is_object(root))
         return err_internal("malformed QMP line");
 
     j = json_object_get(root, "id");
-    if (json_is_integer(j))
-        m.id = json_integer_value(j);
+    if (json_is_number(j) && json_number_value(j) >= 0 && json_number_value(j) < ID_MAX)
+        m.id = (json_int_t)json_number_value(j);
 
     if (json_is_object(json_object_get(root, "QMP"))) {
         m.kind = QMP_GREETING;

@@ -34,6 +34,19 @@ TEST(lines_are_told_apart)
     qmp_message_done(&m);
 }
 
+TEST(a_number_that_qemu_does_not_know_ends_nothing)
+{
+    static const char line[] = "{\"return\":{\"stats\":{\"stat-free-memory\":18446744073709551615,\"n\":7}},\"id\":12}";
+    struct qmp_message m;
+
+    CHECK_OK(qmp_parse(line, sizeof(line) - 1, &m));
+    CHECK_INT(m.id, 12);
+    const json_t *stats = json_object_get(m.body, "stats");
+    CHECK(json_number_value(json_object_get(stats, "stat-free-memory")) > 1e19);
+    CHECK(json_number_value(json_object_get(stats, "n")) == 7);
+    qmp_message_done(&m);
+}
+
 TEST(malformed_lines_are_refused)
 {
     static const char *const bad[] = { "", "[]", "{}", "{\"event\": 1}", "{\"event\": \"X\", \"data\": []}",

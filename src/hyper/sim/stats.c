@@ -52,6 +52,7 @@ void sim_stats_at(uint64_t wall_us, const struct vm_plan *plan, struct arena *a,
             .read_ns = reads * REQUEST_NS,
             .write_ns = writes * 2 * REQUEST_NS };
     }
+    ret->memory_free = plan->memory_target / 4;
     ret->nics = arena_new_array(a, plan->n_nics + 1, struct stats_nic);
     for (size_t i = 0; i < plan->n_nics; i++) {
         unsigned purpose = 200000 + 16 * (unsigned)i;

@@ -101,6 +101,9 @@ def a_guest_that_speaks_sees_its_memory_and_vcpus_change(t):
     x.VM.set_memory_dynamic_range(vm, 96 * MIB, 144 * MIB)
     arrives(t, vm, 144 * MIB)
 
+    t.eventually(lambda: 8 << 20 < x.VM.query_data_source(vm, "memory_internal_free") * 1024 < 144 * MIB,
+                 "the guest says how much it could use", timeout=60)
+
     # What it has outlives whoever watches it, a migration, and a suspend
     (process,) = [pid for pid, name in t.host.processes().items() if name == "runnymede-vm"]
     os.kill(process, signal.SIGKILL)
