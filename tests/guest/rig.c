@@ -13,7 +13,7 @@
 #include "hyper/qemu/qemu.h"
 #include "vm/service.h"
 
-#define PATIENCE_US (8 * 1000000ULL)
+#define PATIENCE_US (60 * 1000000ULL) /* for firmware on a machine that is busy */
 
 static struct err *on_changed(struct ipc_call *c, struct vmevents_changed_req *req)
 {

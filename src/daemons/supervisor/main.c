@@ -345,7 +345,7 @@ static struct err *setup(struct supervisor *sv, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-    struct supervisor sv = { .lock_fd = -1 };
+    static struct supervisor sv = { .lock_fd = -1 }; /* fibers that wait to the end still point to it */
     struct err *e;
 
     config_init(&sv.config);
