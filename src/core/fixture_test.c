@@ -252,8 +252,9 @@ static struct err *on_net_scan(struct ipc_call *c, struct net_scan_req *req, str
 
 static struct err *on_bridge_down(struct ipc_call *c, struct net_bridge_down_req *req)
 {
-    (void)c;
-    (void)req;
+    struct fixture *f = c->ctx;
+
+    f->bridge_down = arena_strdup(f->arena, req->bridge);
     return NULL;
 }
 

@@ -25,6 +25,7 @@ struct fixture {
         uint64_t kbps;
         size_t n_failures; /* so many are refused first */
     } cable;
+    const char *bridge_down; /* the last that net was to remove */
     struct arena *arena;
     const char *session;
 };

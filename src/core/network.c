@@ -1,5 +1,5 @@
 #include "core/network.h"
-#include <arpa/inet.h>
+#include <ctype.h>
 #include <string.h>
 #include "core/implicit.h"
 #include "core/ops.h"
@@ -7,7 +7,6 @@
 /* network: a bridge, with an uplink or internal to each host (semantics.md 15.1). */
 
 #define BRIDGE_MAX 15
-#define DEFAULT_MTU 1500
 
 /* The network's interface on this host: a physical one; what lies on top of it is made by its own class. */
 static const char *uplink_of(struct arena *a, const struct row *network)
@@ -28,38 +27,7 @@ struct net_network network_plan(struct arena *a, const struct row *network)
         .mtu = (uint64_t)row_int(network, F_network_MTU),
         .uplink = uplink_of(a, network),
         .nat = arena_strdup(a, row_map_str(network, F_network_other_config, "nat")),
-        .nat6 = arena_strdup(a, row_map_str(network, F_network_other_config, "nat6")),
     };
-}
-
-static bool overlaps(const struct net_nic *nic, uint32_t net)
-{
-    struct in_addr ip, mask;
-
-    return inet_pton(AF_INET, nic->ip, &ip) == 1 && inet_pton(AF_INET, nic->netmask, &mask) == 1 &&
-        (ntohl(ip.s_addr) & ntohl(mask.s_addr) & 0xffffff00U) == (net & ntohl(mask.s_addr) & 0xffffff00U);
-}
-
-void network_add_nat(struct arena *a, struct tx *t, const struct net_nic *nics, size_t n_nics)
-{
-    uint32_t net = 0x0a570000; /* 10.87.0.0/24, and the 255 after it */
-    struct value keys[2] = { value_str("nat") };
-
-    for (size_t i = 0; i < n_nics && (net & 0xff00) != 0xff00; i++)
-        if (overlaps(&nics[i], net)) {
-            net += 0x100;
-            i = (size_t)-1; /* all of them once more */
-        }
-    keys[1] = value_str(arena_printf(a, "10.87.%u.1/24", net >> 8 & 0xff));
-    const struct tx_field fields[] = {
-        { F_network_name_label, value_str("Host NAT network") },
-        { F_network_name_description, value_str("Guests get an address by DHCP and reach out through their host") },
-        { F_network_bridge, value_str("nat0") },
-        { F_network_MTU, value_int(DEFAULT_MTU) },
-        { F_network_managed, value_bool(true) },
-        { F_network_other_config, value_map(keys, 1) },
-    };
-    tx_create(t, C_network, NULL, fields, ARRAY_LEN(fields));
 }
 
 static struct err *check(struct core *c, const struct row *network, const char *op)
@@ -88,8 +56,11 @@ static struct err *check_bridge(struct core *c, const char *name)
 {
     static const char *const reserved[] = { "xen", "xapi", "vif", "tap", "eth" };
 
-    if (strlen(name) > BRIDGE_MAX)
+    if (strlen(name) > BRIDGE_MAX || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
         return err_invalid_value("bridge", name);
+    for (const char *p = name; *p; p++) /* what Linux names an interface, and a filter can name too */
+        if (!isalnum((unsigned char)*p) && !strchr("._-", *p))
+            return err_invalid_value("bridge", name);
     for (size_t i = 0; i < ARRAY_LEN(reserved); i++)
         if (cstr_starts(name, reserved[i]))
             return err_invalid_value("bridge", name);
@@ -103,6 +74,7 @@ static struct err *create(struct call *c, struct value *record, const char **ret
     char name[32];
 
     (void)ret_ref;
+    TRY(network_nat_check(value_map_get(record, "other_config"), !managed || managed->b));
     if (managed && !managed->b && !*bridge)
         return err_invalid_value("bridge", bridge);
     if (*bridge && (!managed || managed->b))
@@ -114,7 +86,7 @@ static struct err *create(struct call *c, struct value *record, const char **ret
     }
     *record = value_map_with(c->arena, record, value_str("bridge"), value_str(bridge));
     if (!mtu || mtu->i <= 0)
-        *record = value_map_with(c->arena, record, value_str("MTU"), value_int(DEFAULT_MTU));
+        *record = value_map_with(c->arena, record, value_str("MTU"), value_int(NETWORK_MTU));
     return NULL;
 }
 
@@ -183,7 +155,13 @@ static struct err *remove_purpose(struct call *c, const struct network_remove_pu
     return core_set(c->core, a->self, F_network_purpose, value_set_without(c->arena, &old, a->value));
 }
 
-static const struct class_hooks hooks = { .create = create, .destroy = destroy };
+static struct err *set(
+    struct call *c, const struct row *network, const struct field *f, struct value *v, bool *ret_done UNUSED)
+{
+    return f == F_network_other_config ? network_nat_change(c, network, v) : NULL;
+}
+
+static const struct class_hooks hooks = { .create = create, .destroy = destroy, .set = set };
 
 void network_register(struct api_handlers *h)
 {

@@ -2,12 +2,21 @@
 #include "core/call.h"
 #include "gen/ipc_net.h"
 
+#define NETWORK_MTU 1500 /* unless it is said */
+
 /*
  * What the net service is to make of a network. NAT stands in its other_config,
- * as "nat" and "nat6": the host's own address in it with prefix length. The
- * texts are copied into the arena.
+ * as "nat": the host's own address in it with prefix length. The texts are
+ * copied into the arena.
  */
 struct net_network network_plan(struct arena *a, const struct row *network);
 
 /* The network that a new host comes with: NAT, in a range that none of its interfaces is in. */
 void network_add_nat(struct arena *a, struct tx *t, const struct net_nic *nics, size_t n_nics);
+
+/* INVALID_VALUE unless it can be done: `ours`, no bridge of somebody else's and no uplink. */
+struct err *network_nat_check(const struct value *other_config, bool ours) MUST_CHECK;
+
+/* Before a network gets this other_config: where its NAT changes, the bridge goes that was made for the old one, to be
+ * made anew for the next VIF. VIF_IN_USE while there is one. [waits] */
+struct err *network_nat_change(struct call *c, const struct row *network, const struct value *other_config) MUST_CHECK;

@@ -128,9 +128,10 @@ static struct err *reconcile(struct nl *n)
 
 static struct err *nat(struct linux_net *ln, const struct nl_link *bridge, const char *gateway)
 {
-    struct nat_net net;
+    struct subnet net;
 
-    TRY(nat_parse(gateway, &net));
+    if (!subnet_parse(gateway, &net))
+        return err_internal("%s is no host's address in a network", gateway);
     if (!is_ours(bridge))
         return err_internal("bridge %s is somebody else's", bridge->name);
     if (!ln->nft)
@@ -138,7 +139,7 @@ static struct err *nat(struct linux_net *ln, const struct nl_link *bridge, const
     if (!nft_name_valid(bridge->name))
         return err_internal("%s is no name for a network with NAT", bridge->name);
     TRY(nat_up(ln->nl, ln->nft, bridge->name, bridge->index, &net));
-    const struct net_range range = { bridge->name, net.gateway, net.first, net.last, net.mask };
+    const struct net_range range = { bridge->name, net.host, net.first, net.last, net.mask };
     return ln->dhcp.serve(ln->dhcp.ctx, &range);
 }
 

@@ -41,6 +41,24 @@ def every_host_has_a_network_with_nat_and_private_ones_come_and_go(t):
 
 
 @case
+def a_nat_that_cannot_be_is_refused_when_it_is_said(t):
+    x = t.x
+    t.fails("INVALID_VALUE", lambda: network(t, "bad", nat="10.93.0.0/24"))
+    t.fails("VALUE_NOT_SUPPORTED", lambda: network(t, "bad", nat6="fd12::1/64"))
+    net = network(t, "late")
+    t.fails("INVALID_VALUE", x.network.set_other_config, net, {"nat": "10.93.0.1"})
+    t.equal(x.network.get_other_config(net), {})
+    vm = t.vm()
+    vif = t.vif(vm, net)
+    x.VM.start(vm, False, False)
+    t.fails("VIF_IN_USE", x.network.add_to_other_config, net, "nat", "10.93.0.1/24")
+    x.VIF.unplug(vif)
+    x.network.add_to_other_config(net, "nat", "10.93.0.1/24")
+    x.VIF.plug(vif)
+    t.check(x.VIF.get_currently_attached(vif), "plugged into what has NAT now")
+
+
+@case
 def a_vif_is_locked_to_addresses(t):
     """What guests can do then is in the cases of guests that speak; frame by frame in net/linux."""
     x, vm = t.x, t.vm()
