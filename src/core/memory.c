@@ -214,12 +214,21 @@ static struct err *not_enough(struct call *c, int64_t needed, int64_t available)
         arena_printf(c->arena, "%lld", (long long)larger(available, 0)));
 }
 
+/* A suspended guest comes back as it was, whatever it may have later. */
+static void wanted(const struct row *vm, int64_t *ret_min, int64_t *ret_max)
+{
+    bool suspended = strcmp(row_str(vm, F_VM_power_state), "Suspended") == 0;
+
+    *ret_min = row_int(vm, suspended ? F_VM_memory_target : F_VM_memory_dynamic_min);
+    *ret_max = suspended ? *ret_min : row_int(vm, F_VM_memory_dynamic_max);
+}
+
 struct err *memory_check(struct call *c, const struct row *vm)
 {
-    int64_t min = row_int(vm, F_VM_memory_dynamic_min), overhead = memory_overhead_of(c->core, vm);
-    int64_t max = row_int(vm, F_VM_memory_dynamic_max), left = left_over(c->core);
+    int64_t overhead = memory_overhead_of(c->core, vm), left = left_over(c->core), min, max;
     struct sharers s;
 
+    wanted(vm, &min, &max);
     if (max + overhead <= left)
         return NULL;
     sharers_find(c->core, c->arena, row_ref(vm), NULL, &s);
@@ -288,8 +297,10 @@ struct err *memory_reserve(struct call *c, const char *vm_ref, struct memory_gra
     struct err *e = NULL;
     bool done = false;
 
+    int64_t min, max;
+
     TRY(call_row(c, C_VM, vm_ref, &vm));
-    int64_t min = row_int(vm, F_VM_memory_dynamic_min), max = row_int(vm, F_VM_memory_dynamic_max);
+    wanted(vm, &min, &max);
     int64_t overhead = memory_overhead_of(c->core, vm);
     *ret = (struct memory_grant){ .core = c->core };
     if (max + overhead <= left_over(c->core)) {

@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "base/vec.h"
 #include "core/guest.h"
+#include "core/memory.h"
 #include "core/message.h"
 #include "core/suspend.h"
 #include "core/task.h"
@@ -38,6 +39,7 @@ void vm_set_suspended(struct core *c, struct tx *t, const char *vm_ref)
     tx_set(t, vm_ref, F_VM_domid, value_int(-1));
     for (size_t i = 0; i < row_n_related(vm, F_VM_consoles); i++)
         tx_destroy(t, row_ref(row_related(vm, F_VM_consoles, i)));
+    memory_share_out(c);
 }
 
 /* ---- the truth ---- */
@@ -470,6 +472,7 @@ static struct err *ask_resume(
 
 static struct err *resume(struct call *c, const char *vm_ref, const char *host_ref, const char *op_name, bool paused)
 {
+    AUTO(memory_grant_end) struct memory_grant grant = { 0 };
     AUTO(op_end) struct op op = { 0 };
     struct host_vm_resume_rep rep = { 0 };
     const struct row *vm = NULL, *host = NULL;
@@ -480,6 +483,7 @@ static struct err *resume(struct call *c, const char *vm_ref, const char *host_r
     const char *uuid = arena_strdup(c->arena, row_str(vm, F_VM_uuid));
     TRY(check_image(c, vm));
     TRY(vm_assert_can_boot_here(c, vm_ref, host_ref));
+    TRY(memory_reserve(c, vm_ref, &grant));
     struct err *e = ask_resume(c, vm_ref, host_ref, paused, &rep);
     if (e)
         return settle(c, vm_ref, uuid, "Running", e);

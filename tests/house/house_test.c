@@ -170,6 +170,17 @@ TEST_FIBER(memory_that_a_guest_keeps_is_not_given_to_another)
     house_text(h, "VM.hard_shutdown", P("\"%s\"", keeps));
     fiber_sleep(1000000);
     CHECK(number(h, "VM.get_memory_target", lets_go) == free / 2);
+
+    /* A suspended guest makes room, and is made room for. */
+    house_text(h, "VM.start", P("\"%s\",false,false", fourth));
+    house_text(h, "VM.suspend", P("\"%s\"", fourth));
+    fiber_sleep(1000000);
+    CHECK(number(h, "VM.get_memory_target", lets_go) == free / 2);
+    int64_t needs = number(h, "VM.get_memory_target", fourth);
+    house_text(h, "VM.resume", P("\"%s\",false,false", fourth));
+    CHECK(number(h, "VM.get_memory_target", fourth) == needs);
+    CHECK(number(h, "VM.get_memory_target", lets_go) + needs <= free);
+    house_text(h, "VM.hard_shutdown", P("\"%s\"", fourth));
     house_text(h, "VM.hard_shutdown", P("\"%s\"", lets_go));
     house_close(h);
 }
