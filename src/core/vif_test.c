@@ -12,7 +12,8 @@ static const char *new_vm(struct fixture *f)
 
     while (template && strcmp(row_str(template, F_VM_name_label), "Other install media") != 0)
         template = store_next(template);
-    const char *vm = fixture_result(f, fixture_call(f, f->session, "VM.clone", row_ref(template), "web1", NULL));
+    const char *vm =
+        fixture_result(f, fixture_call(f, f->session, "VM.clone", template ? row_ref(template) : "", "web1", NULL));
     CHECK(strstr(fixture_call(f, f->session, "VM.provision", vm, NULL), OK));
     return vm;
 }
