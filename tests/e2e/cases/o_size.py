@@ -129,6 +129,23 @@ def a_guest_that_speaks_sees_its_memory_and_vcpus_change(t):
     t.equal((actual(t, vm), int(x.VM.get_memory_target(vm)), vcpus(t, vm)), (128 * MIB, 128 * MIB, 3))
 
 
+@case(on=("sim",))
+def vcpus_are_added_to_a_running_vm_and_stay(t):
+    x, vm = t.x, t.vm()
+    x.VM.set_VCPUs_max(vm, 3)
+    x.VM.add_to_platform(vm, "vcpu-unrestricted", "true")
+    t.fails("VM_BAD_POWER_STATE", x.VM.set_VCPUs_number_live, vm, 2)
+    x.VM.start(vm, False, False)
+    t.equal(vcpus(t, vm), 1)
+    t.fails("INVALID_VALUE", x.VM.set_VCPUs_number_live, vm, 4)
+    x.VM.set_VCPUs_number_live(vm, 2)
+    t.effect("VM.set_VCPUs_number_live", vcpus(t, vm) == 2 and int(x.VM.get_VCPUs_at_startup(vm)) == 2)
+    t.fails("OPERATION_NOT_ALLOWED", x.VM.set_VCPUs_number_live, vm, 1)
+    x.VM.suspend(vm)
+    x.VM.resume(vm, False, False)
+    t.equal(vcpus(t, vm), 2)
+
+
 @case
 def vcpus_run_where_they_may(t):
     x, vm = t.x, t.vm()
