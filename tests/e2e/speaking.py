@@ -14,7 +14,7 @@ def copy_speaking_guest(t):
 
 
 class Serial:
-    """A VM's serial line."""
+    """A VM's serial line, without carriage returns."""
 
     def __init__(self, t, vm):
         self.t, self.vm = t, vm
@@ -42,6 +42,16 @@ class Serial:
             self.text += piece.decode(errors="replace").replace("\r", "")
         self.text = self.text[m.end():]
         return m
+
+    def expect(self, text):
+        self.until(re.escape(text), timeout=20)
+
+    def ask(self, letter, answer):
+        self.s.sendall(letter.encode())
+        self.expect(answer)
+
+    def close(self):
+        self.s.close()
 
 
 class Guest(Serial):

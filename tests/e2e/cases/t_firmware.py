@@ -5,47 +5,10 @@ import os
 import re
 import signal
 import subprocess
-import time
-import urllib.parse
 from pathlib import Path
 
-from bench import MIB, NULL, CheckFailed, case, open_socket
+from bench import MIB, NULL, case
 from speaking import Serial, copy_speaking_guest
-
-
-class Line:
-    """A guest's serial line, over CONNECT to the location of its console."""
-
-    def __init__(self, t, vm):
-        self.t = t
-        (console,) = [c for c in t.x.VM.get_consoles(vm) if t.x.console.get_protocol(c) == "vt100"]
-        query = urllib.parse.urlsplit(t.x.console.get_location(console)).query
-        self.s = open_socket(t.host.url)
-        self.s.sendall(f"CONNECT /console?{query}&session_id={t.x.session_ref} HTTP/1.0\r\n\r\n".encode())
-        self.said = b""
-        self.expect(b"\r\n\r\n")
-
-    def expect(self, what, timeout=20):
-        end = time.monotonic() + timeout
-        while what not in self.said:
-            if time.monotonic() > end:
-                raise CheckFailed(f"the line did not say {what!r} but {self.said!r}")
-            self.s.settimeout(max(end - time.monotonic(), 0.01))
-            try:
-                piece = self.s.recv(4096)
-            except TimeoutError:
-                continue
-            if not piece:
-                raise CheckFailed(f"the line hung up after {self.said!r}")
-            self.said += piece
-        self.said = self.said[self.said.index(what) + len(what):]
-
-    def ask(self, letter, answer):
-        self.s.sendall(letter)
-        self.expect(answer)
-
-    def close(self):
-        self.s.close()
 
 
 def tpm_remembers(t, vm, want):
@@ -54,8 +17,8 @@ def tpm_remembers(t, vm, want):
         text = base64.b64decode(t.x.VTPM.get_contents(t.x.VM.get_VTPMs(vm)[0])).decode()
         t.equal(text, f"simulated TPM, boots: {want}\n")
         return
-    line = Line(t, vm)
-    line.ask(b"t", b"tpm is new" if want == 1 else b"tpm remembers")
+    line = Serial(t, vm)
+    line.ask("t", "tpm is new" if want == 1 else "tpm remembers")
     line.close()
 
 
@@ -221,8 +184,8 @@ def guest_acts(t, vm, act):
     """off, reboot or crash: by the guest's own will, after it said that it is up."""
     if not t.qemu:
         return  # platform:sim-fail made it do so
-    line = Line(t, vm)
-    line.ask({"off": b"s", "reboot": b"r", "crash": b"p"}[act], {"off": b"powers off", "reboot": b"resets", "crash": b"panics"}[act])
+    line = Serial(t, vm)
+    line.ask({"off": "s", "reboot": "r", "crash": "p"}[act], {"off": "powers off", "reboot": "resets", "crash": "panics"}[act])
     line.close()
 
 
@@ -261,8 +224,8 @@ def a_guest_that_acts_by_itself_ends_as_its_vm_wishes(t):
         t.eventually(lambda: alert in alerts(t, vm), f"{alert} for {x.VM.get_name_label(vm)}")
         t.eventually(lambda: t.power(vm) == "Running", f"{x.VM.get_name_label(vm)} lives")
         if t.qemu:
-            line = Line(t, vm)
-            line.ask(b"c", b"count 1\r\n")  # from its start again
+            line = Serial(t, vm)
+            line.ask("c", "count 1\n")  # from its start again
             line.close()
     t.eventually(lambda: t.power(kept) == "Paused", "it stands still as it crashed")
     t.check("hard_shutdown" in x.VM.get_allowed_operations(kept), "and can be ended")
@@ -282,16 +245,16 @@ def buttons_and_kernel_keys_reach_the_guest(t):
     x.VM.start(vm, False, False)
     t.guest_is_up(vm)
     if t.qemu:
-        line = Line(t, vm)
+        line = Serial(t, vm)
         x.VM.send_trigger(vm, "nmi")
-        line.expect(b"guest met an nmi")
+        line.expect("guest met an nmi")
         x.VM.send_sysrq(vm, "t")
-        line.expect(b"key code 17\r\n")  # Alt
-        line.expect(b"key code 132\r\n")  # SysRq with Alt
-        line.expect(b"key code 44\r\n")  # T
+        line.expect("key code 17\n")  # Alt
+        line.expect("key code 132\n")  # SysRq with Alt
+        line.expect("key code 44\n")  # T
         t.effect("VM.send_sysrq", True)
         x.VM.send_trigger(vm, "reset")
-        line.expect(b"guest up")
+        line.expect("guest up")
         line.close()
     else:
         x.VM.send_sysrq(vm, "t")
