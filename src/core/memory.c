@@ -247,10 +247,11 @@ void memory_grant_end(struct memory_grant *g)
     if (!g->core)
         return;
     g->core->memory_promised -= g->bytes;
+    memory_share_out(g->core); /* of a start that came to nothing */
     g->core = NULL;
 }
 
-/* Asks all for their shares, and waits until they have given them. *ret_stuck: those who do not within the time. */
+/* Asks all for their shares, and waits until they have given them; stuck gets those who do not within the time. */
 static struct err *squeeze(struct call *c, struct memory_grant *g, int64_t min, int64_t max, int64_t overhead,
     struct map *stuck, bool *ret_done)
 {
@@ -296,7 +297,6 @@ struct err *memory_reserve(struct call *c, const char *vm_ref, struct memory_gra
     const struct row *vm = NULL;
     struct err *e = NULL;
     bool done = false;
-
     int64_t min, max;
 
     TRY(call_row(c, C_VM, vm_ref, &vm));
@@ -309,10 +309,8 @@ struct err *memory_reserve(struct call *c, const char *vm_ref, struct memory_gra
     }
     while (!e && !done) /* each round has fewer who share */
         e = squeeze(c, ret, min, max, overhead, stuck, &done);
-    if (e) {
+    if (e)
         memory_grant_end(ret);
-        memory_share_out(c->core);
-    }
     return e;
 }
 

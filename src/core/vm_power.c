@@ -196,7 +196,6 @@ static struct err *start_on_host(struct call *c, const char *vm_ref, const char 
     t = tx_begin(c->core->store);
     if (e) {
         tx_set(t, vm_ref, F_VM_scheduled_to_be_resident_on, value_str(REF_NULL));
-        memory_share_out(c->core);
         return err_first(e, tx_apply(t, NULL));
     }
     vm = store_find_of(c->core->store, C_VM, vm_ref);

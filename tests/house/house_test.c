@@ -181,6 +181,16 @@ TEST_FIBER(memory_that_a_guest_keeps_is_not_given_to_another)
     CHECK(number(h, "VM.get_memory_target", fourth) == needs);
     CHECK(number(h, "VM.get_memory_target", lets_go) + needs <= free);
     house_text(h, "VM.hard_shutdown", P("\"%s\"", fourth));
+
+    /* A start that fails gives back what others gave for it. */
+    house_text(h, "VM.add_to_platform", P("\"%s\",\"sim-fail\",\"start\"", fourth));
+    house_text(h, "VM.set_memory_limits",
+        P("\"%s\",1048576,%lld,%lld,%lld", fourth, (long long)free * 7 / 10, (long long)free / 5,
+            (long long)free * 7 / 10));
+    CHECK(strstr(house_call(h, "VM.start", P("\"%s\",false,false", fourth)), "simulated failure"));
+    CHECK(number(h, "VM.get_memory_target", lets_go) < free / 2);
+    fiber_sleep(1000000);
+    CHECK(number(h, "VM.get_memory_target", lets_go) == free / 2);
     house_text(h, "VM.hard_shutdown", P("\"%s\"", lets_go));
     house_close(h);
 }
