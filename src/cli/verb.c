@@ -3,7 +3,7 @@
 #include <string.h>
 #include "cli/convert.h"
 
-static const struct verb *const tables[] = { vm_verbs, disk_verbs, storage_verbs, network_verbs, host_verbs,
+static const struct verb *const tables[] = { vm_verbs, disk_verbs, storage_verbs, network_verbs, host_verbs, blob_verbs,
     other_verbs };
 
 static const struct {

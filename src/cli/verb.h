@@ -17,7 +17,8 @@ struct verb {
     const char *help;   /* one sentence */
 };
 
-extern const struct verb vm_verbs[], disk_verbs[], storage_verbs[], network_verbs[], host_verbs[], other_verbs[];
+extern const struct verb vm_verbs[], disk_verbs[], storage_verbs[], network_verbs[], host_verbs[], blob_verbs[],
+    other_verbs[];
 
 /* A verb found by name: one of these is set. */
 struct verb_found {

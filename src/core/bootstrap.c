@@ -6,6 +6,7 @@
 #include "base/uuid.h"
 #include "base/vec.h"
 #include "core/autostart.h"
+#include "core/blob.h"
 #include "core/certificate.h"
 #include "core/core.h"
 #include "core/guest.h"
@@ -353,6 +354,7 @@ struct err *core_start(struct core *c, uint64_t deadline_us)
     TRY(recover(c));
     refresh_all(c);
     trust_tidy(c);
+    TRY(blob_catch_up(c));
     c->ready = true;
     suspend_tidy(c);
     guest_report_catch_up(c);

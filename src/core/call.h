@@ -49,6 +49,7 @@ struct core {
     char *pool_ref;
     struct agent *agent;           /* core/agent.h */
     struct audit *audit;           /* core/audit.h */
+    struct blobs *blobs;           /* core/blob.h */
     struct map *principals;        /* session ref -> struct session_entry */
     struct map *tasks;             /* task ref -> struct task_run: tasks this process runs */
     struct map *streams;           /* stream id -> struct stream */
@@ -143,3 +144,4 @@ void message_register(struct api_handlers *h);
 void metrics_register(struct api_handlers *h);
 void appliance_register(struct api_handlers *h);
 void group_register(struct api_handlers *h);
+void blob_register(struct api_handlers *h);

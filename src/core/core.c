@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "core/agent.h"
 #include "core/audit.h"
+#include "core/blob.h"
 #include "core/call.h"
 #include "core/event.h"
 #include "core/metrics.h"
@@ -43,6 +44,7 @@ struct core *core_new(struct loop *l, struct store *store, const struct core_con
     waitq_init(&c->started);
     c->agent = agent_new();
     c->audit = audit_new(config->audit_dir);
+    c->blobs = blobs_new(config->blob_dir);
     c->principals = map_new();
     c->tasks = map_new();
     c->streams = map_new();
@@ -94,6 +96,7 @@ struct core *core_new(struct loop *l, struct store *store, const struct core_con
     metrics_register(&c->handlers);
     appliance_register(&c->handlers);
     group_register(&c->handlers);
+    blob_register(&c->handlers);
     store_on_change(store, store_changed, c);
     timer_set(c->gc, clock_now(l) + COLLECT_US);
     return c;
@@ -119,6 +122,7 @@ void core_free(struct core *c)
     timer_free(c->memory_timer);
     agent_free(c->agent);
     audit_free(c->audit);
+    blobs_free(c->blobs);
     session_done(c);
     task_done(c);
     map_free(c->streams);

@@ -1,6 +1,7 @@
 #include "core/network.h"
 #include <ctype.h>
 #include <string.h>
+#include "core/blob.h"
 #include "core/implicit.h"
 #include "core/ops.h"
 
@@ -119,8 +120,10 @@ static struct err *destroy(struct call *c, const char *ref, bool *ret_done)
     struct tx *t = tx_begin(c->core->store);
     for (size_t i = 0; i < row_n_related(network, F_network_VIFs); i++)
         tx_destroy(t, row_ref(row_related(network, F_network_VIFs, i)));
+    struct value blobs = blob_drop(c->core, t, c->arena, network, F_network_blobs);
     tx_destroy(t, ref);
     TRY(tx_commit(t));
+    blob_forget(c->core, &blobs);
     *ret_done = true;
     if (!managed)
         return NULL;

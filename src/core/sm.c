@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "base/uuid.h"
 #include "base/vec.h"
+#include "core/blob.h"
 #include "core/ops.h"
 #include "core/task.h"
 #include "core/vdi.h"
@@ -131,6 +132,8 @@ struct err *sr_drop_rows(struct core *c, const char *sr_ref)
     const struct field *const pool_fields[] = { F_pool_default_SR, F_pool_suspend_image_SR, F_pool_crash_dump_SR };
     const struct field *const host_fields[] = { F_host_suspend_image_sr, F_host_crash_dump_sr };
     const struct row *sr = store_find_of(c->store, C_SR, sr_ref);
+    AUTO(arena_drop) struct arena *a = arena_new();
+    struct value blobs = value_set(NULL, 0);
     struct tx *t = tx_begin(c->store);
 
     for (size_t i = 0; sr && i < row_n_related(sr, F_SR_VDIs); i++)
@@ -143,8 +146,12 @@ struct err *sr_drop_rows(struct core *c, const char *sr_ref)
     for (size_t i = 0; i < ARRAY_LEN(host_fields); i++)
         if (strcmp(row_str(core_host_row(c), host_fields[i]), sr_ref) == 0)
             tx_set(t, c->host_ref, host_fields[i], value_str(REF_NULL));
+    if (sr)
+        blobs = blob_drop(c, t, a, sr, F_SR_blobs);
     tx_destroy(t, sr_ref);
-    return tx_commit(t);
+    TRY(tx_commit(t));
+    blob_forget(c, &blobs);
+    return NULL;
 }
 
 static void set_sizes(struct tx *t, const char *sr_ref, const struct storage_stat *stat)

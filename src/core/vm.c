@@ -4,6 +4,7 @@
 #include <string.h>
 #include "base/mem.h"
 #include "base/uuid.h"
+#include "core/blob.h"
 #include "core/core.h"
 #include "core/implicit.h"
 #include "core/guest_report.h"
@@ -213,8 +214,11 @@ struct err *vm_destroy_record(struct call *c, const char *vm_ref)
     if (metrics)
         tx_destroy(t, row_ref(metrics));
     guest_report_drop(c->core, t, vm_ref);
+    struct value blobs = blob_drop(c->core, t, c->arena, vm, F_VM_blobs);
     tx_destroy(t, vm_ref);
-    return tx_commit(t);
+    TRY(tx_commit(t));
+    blob_forget(c->core, &blobs);
+    return NULL;
 }
 
 static struct err *destroy(struct call *c, const char *ref, bool *ret_done)

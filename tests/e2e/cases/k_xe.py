@@ -279,3 +279,19 @@ def the_guide_to_xe_tells_the_truth(t):
 @case(own_host=True)
 def the_users_guide_tells_the_truth(t):
     is_true(t, "guide.md")
+
+
+@case
+def xe_makes_fills_and_reads_blobs(t):
+    xe, x, vm = Shell(t), t.x, t.vm()
+    (xe.home / "in").write_bytes(b"by xe")
+    uuid = xe("blob-create", "name=note", "mime-type=text/plain", f"vm-uuid={x.VM.get_uuid(vm)}")
+    blob = x.VM.get_blobs(vm)["note"]
+    t.equal(x.blob.get_uuid(blob), uuid)
+    xe("blob-put", f"uuid={uuid}", f"filename={xe.home}/in")
+    xe("blob-get", f"uuid={uuid}", f"filename={xe.home}/out")
+    t.equal((xe.home / "out").read_bytes(), b"by xe")
+    t.equal(xe("blob-list", f"uuid={uuid}", "params=size", "--minimal"), "5")
+    xe.fails("name one of", "blob-create", "name=note")
+    xe("blob-destroy", f"uuid={uuid}")
+    t.equal(x.VM.get_blobs(vm), {})
