@@ -3,6 +3,9 @@
 
 Usage: ipc_gen.py IDL.toml OUT_FOLDER [INCLUDE_FOLDER]
 Writes ipc_<name>.h and ipc_<name>.c; another service that a field names is read from the same folder.
+
+A field of a struct that is kept in files says with which form of it it came: name = "string, since 2". Between
+processes, which are all of one build, that makes no difference.
 """
 import re
 import sys
@@ -55,6 +58,9 @@ class Field:
 
     def __init__(self, name, text, service, where):
         check_name(name, where)
+        text, since = re.fullmatch(r"(.*?)(?:, since (\d+))?", text).groups()
+        self.since = int(since or 1)
+        check(1 <= self.since <= 255, f"{where}.{name}: since {since} is out of range")
         match = re.fullmatch(r"list\((.*)\)", text)
         self.name = name
         self.is_list = bool(match)
@@ -66,6 +72,8 @@ class Field:
             self.c, self.kind, self.min_wire = SCALARS[item]
 
     def wire(self):
+        if self.since > 1:
+            return 0
         if self.is_list:
             return 4
         return self.struct.min_wire() if self.struct else self.min_wire
@@ -80,7 +88,7 @@ class Field:
         parts = [f'"{self.name}"', self.kind, "true" if self.is_list else "false",
                  f"offsetof(struct {record}, {self.name})",
                  f"offsetof(struct {record}, n_{self.name})" if self.is_list else "0",
-                 f"&{self.struct.c}_type" if self.struct else "NULL"]
+                 f"&{self.struct.c}_type" if self.struct else "NULL", str(self.since)]
         return wrap("    { ", parts, " },", "        ")
 
 
@@ -267,9 +275,9 @@ def record_api(record):
     return (
         [f"extern const struct ipc_type {c}_type;"]
         + inline(f"MUST_CHECK struct err *{c}_encode", ["struct buf *b", f"const struct {c} *x"],
-                 f"return ipc_encode(b, NULL, &{c}_type, x);")
+                 f"return ipc_keep(b, &{c}_type, x);")
         + inline(f"MUST_CHECK struct err *{c}_decode", ["struct arena *a", "struct str in", f"struct {c} *ret"],
-                 f"return ipc_decode_copy(a, in, &{c}_type, ret);")
+                 f"return ipc_recall(a, in, &{c}_type, ret);")
         + inline(f"void {c}_take", ["struct arena *a", f"struct {c} *from", f"struct {c} *ret"],
                  f"ipc_take(a, &{c}_type, from, ret);")
         + inline(f"void {c}_close", [f"struct {c} *x"], f"ipc_close_fds(&{c}_type, x);")

@@ -23,6 +23,7 @@ REFUSED = {
     "empty struct": "[struct.a]\n",
     "list of lists": '[op.a]\nrequest = { b = "list(list(u8))" }\n',
     "count that collides": '[op.a]\nrequest = { b = "list(u8)", n_b = "u8" }\n',
+    "field of no form": '[struct.a]\nb = "u8, since 0"\n',
     "too large": "[op.a]\nmax = 16777216\n",
     "service that is missing": '[op.a]\nrequest = { b = "y.z" }\n',
     "doc that ends its comment": '[op.a]\ndoc = "*/"\n',

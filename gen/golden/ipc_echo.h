@@ -17,15 +17,16 @@ enum {
 struct echo_inner {
     const char *name;
     int file; /* borrowed or owned as ipc.h says; -1 or 0: none */
+    const char *later;
 };
 extern const struct ipc_type echo_inner_type;
 static inline MUST_CHECK struct err *echo_inner_encode(struct buf *b, const struct echo_inner *x)
 {
-    return ipc_encode(b, NULL, &echo_inner_type, x);
+    return ipc_keep(b, &echo_inner_type, x);
 }
 static inline MUST_CHECK struct err *echo_inner_decode(struct arena *a, struct str in, struct echo_inner *ret)
 {
-    return ipc_decode_copy(a, in, &echo_inner_type, ret);
+    return ipc_recall(a, in, &echo_inner_type, ret);
 }
 static inline void echo_inner_take(struct arena *a, struct echo_inner *from, struct echo_inner *ret)
 {
@@ -55,15 +56,18 @@ struct echo_all {
     size_t n_texts;
     uint64_t *numbers;
     size_t n_numbers;
+    struct echo_inner *latest;
+    size_t n_latest;
+    struct echo_inner newer;
 };
 extern const struct ipc_type echo_all_type;
 static inline MUST_CHECK struct err *echo_all_encode(struct buf *b, const struct echo_all *x)
 {
-    return ipc_encode(b, NULL, &echo_all_type, x);
+    return ipc_keep(b, &echo_all_type, x);
 }
 static inline MUST_CHECK struct err *echo_all_decode(struct arena *a, struct str in, struct echo_all *ret)
 {
-    return ipc_decode_copy(a, in, &echo_all_type, ret);
+    return ipc_recall(a, in, &echo_all_type, ret);
 }
 static inline void echo_all_take(struct arena *a, struct echo_all *from, struct echo_all *ret)
 {

@@ -180,6 +180,7 @@ struct err *ipc_encode(struct buf *b, struct ipc_fds *fds, const struct ipc_type
 struct reader {
     struct arena *arena;
     struct str in;
+    uint32_t form; /* of what is read */
     const struct ipc_fds *fds;
     size_t fds_used;
 };
@@ -303,12 +304,28 @@ static struct err *decode_list(struct reader *r, const struct ipc_field *f, void
     return NULL;
 }
 
+/* What an older form could not say. x is zeroed; nobody expects a text to be NULL. */
+static void leave_empty(const struct ipc_field *f, void *x)
+{
+    if (f->list)
+        return;
+    if (f->kind == IPC_STRING)
+        *(const char **)x = "";
+    else if (f->kind == IPC_FD)
+        *(int *)x = -1;
+    else if (f->kind == IPC_STRUCT)
+        for (size_t i = 0; i < f->type->n_fields; i++)
+            leave_empty(&f->type->fields[i], (char *)x + f->type->fields[i].at);
+}
+
 static struct err *decode_fields(struct reader *r, const struct ipc_type *t, void *x)
 {
     for (size_t i = 0; i < t->n_fields; i++) {
         const struct ipc_field *f = &t->fields[i];
 
-        if (f->list)
+        if (f->since > r->form)
+            leave_empty(f, (char *)x + f->at);
+        else if (f->list)
             TRY(decode_list(r, f, x));
         else
             TRY(decode_item(r, f, (char *)x + f->at));
@@ -316,9 +333,10 @@ static struct err *decode_fields(struct reader *r, const struct ipc_type *t, voi
     return NULL;
 }
 
-struct err *ipc_decode(struct arena *a, struct str in, struct ipc_fds *fds, const struct ipc_type *t, void *ret)
+static struct err *decode(
+    struct arena *a, struct str in, struct ipc_fds *fds, const struct ipc_type *t, uint32_t form, void *ret)
 {
-    struct reader r = { .arena = a, .in = in, .fds = fds };
+    struct reader r = { .arena = a, .in = in, .form = form, .fds = fds };
     void *x;
 
     if (!t->n_fields) {
@@ -336,9 +354,49 @@ struct err *ipc_decode(struct arena *a, struct str in, struct ipc_fds *fds, cons
     return NULL;
 }
 
-struct err *ipc_decode_copy(struct arena *a, struct str in, const struct ipc_type *t, void *ret)
+struct err *ipc_decode(struct arena *a, struct str in, struct ipc_fds *fds, const struct ipc_type *t, void *ret)
 {
-    return ipc_decode(a, (struct str){ arena_dup(a, in.p, in.len), in.len }, NULL, t, ret);
+    return decode(a, in, fds, t, UINT32_MAX, ret);
+}
+
+/* What is kept */
+
+#define FORM_MARK 0xffffffffU /* no text is so long, and what was written before there were marks begins with one */
+#define FORM_HEAD 8
+
+uint32_t ipc_form(const struct ipc_type *t)
+{
+    uint32_t form = 1;
+
+    for (size_t i = 0; i < t->n_fields; i++) {
+        const struct ipc_field *f = &t->fields[i];
+        uint32_t inner = f->kind == IPC_STRUCT ? ipc_form(f->type) : 1;
+
+        form = f->since > form ? f->since : form;
+        form = inner > form ? inner : form;
+    }
+    return form;
+}
+
+struct err *ipc_keep(struct buf *b, const struct ipc_type *t, const void *x)
+{
+    put_u32(b, FORM_MARK);
+    put_u32(b, ipc_form(t));
+    return ipc_encode(b, NULL, t, x);
+}
+
+struct err *ipc_recall(struct arena *a, struct str in, const struct ipc_type *t, void *ret)
+{
+    uint32_t form = 1;
+
+    if (in.len >= FORM_HEAD && le32_get(in.p) == FORM_MARK) {
+        form = le32_get(in.p + 4);
+        in = (struct str){ in.p + FORM_HEAD, in.len - FORM_HEAD };
+        if (!form || form > ipc_form(t))
+            return err_internal(
+                "%s of form %u was written by a newer Runnymede: this one knows %u", t->name, form, ipc_form(t));
+    }
+    return decode(a, (struct str){ arena_dup(a, in.p, in.len), in.len }, NULL, t, form, ret);
 }
 
 /* Copying and closing */

@@ -42,12 +42,13 @@ struct ipc_field {
     size_t at;                   /* offsets in the C struct */
     size_t n_at;                 /* of a list */
     const struct ipc_type *type; /* of IPC_STRUCT */
+    uint8_t since;               /* the form of what is kept (below) with which it came, from 1 */
 };
 
 struct ipc_type {
     const char *name;
     size_t size;
-    size_t min_wire; /* least bytes on the wire: bounds the lengths of lists */
+    size_t min_wire; /* least bytes on the wire, of any form: bounds the lengths of lists */
     size_t n_fields;
     const struct ipc_field *fields;
 };
@@ -68,8 +69,19 @@ struct err *ipc_encode(struct buf *b, struct ipc_fds *fds, const struct ipc_type
  */
 struct err *ipc_decode(
     struct arena *a, struct str in, struct ipc_fds *fds, const struct ipc_type *t, void *ret) MUST_CHECK;
-/* Without descriptors, and everything in the arena: what was kept in a file. */
-struct err *ipc_decode_copy(struct arena *a, struct str in, const struct ipc_type *t, void *ret) MUST_CHECK;
+
+/*
+ * What outlives its process, in a file or an image, is read by another build.
+ * It tells its form: the highest `since` in the type when it was written. A
+ * field that is younger comes back empty; a form that this build does not know
+ * is refused, since what it says would be lost. Form 1 may lack the mark.
+ *
+ *     0           4     8
+ *     0xffffffff  form  fields, as on the wire without descriptors
+ */
+struct err *ipc_keep(struct buf *b, const struct ipc_type *t, const void *x) MUST_CHECK;
+struct err *ipc_recall(struct arena *a, struct str in, const struct ipc_type *t, void *ret) MUST_CHECK;
+uint32_t ipc_form(const struct ipc_type *t);
 
 /* Copies `from` whole into the arena, to live past its call; the descriptors move. */
 void ipc_take(struct arena *a, const struct ipc_type *t, void *from, void *ret);

@@ -67,6 +67,45 @@ TEST(a_struct_kept_in_a_file_comes_back_without_its_descriptors)
     CHECK_INT(y.many[1].file, -1);
 }
 
+TEST(fields_that_came_later_are_empty_in_an_older_form)
+{
+    AUTO(arena_drop) struct arena *a = arena_new();
+    struct echo_all x;
+    struct echo_inner inner;
+
+    CHECK_INT(ipc_form(&echo_inner_type), 2);
+    CHECK_INT(ipc_form(&echo_all_type), 3);
+    CHECK_OK(echo_inner_decode(a, STR("\xff\xff\xff\xff\1\0\0\0\2\0\0\0ab\0\0"), &inner));
+    CHECK_STR(inner.name, "ab");
+    CHECK_STR(inner.later, "");
+    CHECK_OK(echo_inner_decode(a, STR("\xff\xff\xff\xff\2\0\0\0\2\0\0\0ab\0\0\1\0\0\0c\0"), &inner));
+    CHECK_STR(inner.later, "c");
+    /* the outer one's younger fields too, with whatever lies in them */
+    static const char zeros[56] = { [0] = '\xff', '\xff', '\xff', '\xff', 2 };
+    AUTO(buf_done) struct buf b;
+    buf_init(&b, 4096);
+    buf_add(&b, zeros, 8);
+    struct echo_all all = sample(a);
+    AUTO(buf_done) struct buf whole;
+    buf_init(&whole, 4096);
+    CHECK_OK(echo_all_encode(&whole, &all));
+    buf_add(&b, whole.p + 8, whole.len - 8 - 4 - 11); /* an empty list, and an inner of 5 + 1 + 5 bytes */
+    CHECK_OK(echo_all_decode(a, buf_str(&b), &x));
+    CHECK_INT(x.n_latest, 0);
+    CHECK_STR(x.newer.name, "");
+    CHECK_INT(x.newer.file, -1);
+    check_same(&x, &all);
+}
+
+TEST(a_form_that_is_newer_or_none_is_refused)
+{
+    AUTO(arena_drop) struct arena *a = arena_new();
+    struct echo_inner inner;
+
+    CHECK_ERR(echo_inner_decode(a, STR("\xff\xff\xff\xff\3\0\0\0\2\0\0\0ab\0\0\1\0\0\0c\0"), &inner), "INTERNAL_ERROR");
+    CHECK_ERR(echo_inner_decode(a, STR("\xff\xff\xff\xff\0\0\0\0\2\0\0\0ab\0\0"), &inner), "INTERNAL_ERROR");
+}
+
 TEST(whatever_is_cut_off_or_added_is_refused)
 {
     AUTO(arena_drop) struct arena *a = arena_new();
