@@ -300,6 +300,15 @@ static const struct row *pif_of(struct core *c, const char *device)
     return NULL;
 }
 
+static const char *ipv6_of(struct arena *a, const struct net_nic *nic)
+{
+    const char *ret = "";
+
+    for (size_t i = 0; !*ret && i < nic->n_ipv6; i++)
+        ret = network_ipv6_plain(a, nic->ipv6[i]);
+    return ret;
+}
+
 static const char *create_pif(struct core *c, struct arena *a, struct tx *t, const struct net_nic *nic, bool management)
 {
     const char *network = new_ref(a), *metrics = new_ref(a), *pif = new_ref(a);
@@ -326,6 +335,7 @@ static const char *create_pif(struct core *c, struct arena *a, struct tx *t, con
         { F_PIF_physical, value_bool(nic->physical) },
         { F_PIF_management, value_bool(management) },
         { F_PIF_currently_attached, value_bool(true) },
+        { F_PIF_primary_address_type, value_str(!*nic->ip && *ipv6_of(a, nic) ? "IPv6" : "IPv4") },
     };
 
     tx_create(t, C_network, network, network_fields, ARRAY_LEN(network_fields));
@@ -357,6 +367,15 @@ static void refresh_pif(struct core *c, struct arena *a, struct tx *t, const cha
     tx_set(t, metrics, F_PIF_metrics_last_updated, value_datetime(now_text(c, a)));
 }
 
+/* Where clients reach the host on this interface: in the family that is its primary one, if it has an address there. */
+static const char *address_of(struct arena *a, struct tx *t, const char *pif, const struct net_nic *nic)
+{
+    const char *ipv6 = ipv6_of(a, nic);
+    bool prefer6 = strcmp(tx_get(t, a, pif, F_PIF_primary_address_type).s, "IPv6") == 0;
+
+    return *ipv6 && (prefer6 || !*nic->ip) ? ipv6 : nic->ip;
+}
+
 /* The interface that has an address is the management interface, unless one is it already. */
 struct err *host_scan_pifs(struct core *c)
 {
@@ -381,12 +400,12 @@ struct err *host_scan_pifs(struct core *c)
 
         if (!nic->physical)
             continue;
-        bool management = !managed && *nic->ip;
+        bool management = !managed && (*nic->ip || *ipv6_of(a, nic));
         const char *pif = known ? arena_strdup(a, row_ref(known)) : create_pif(c, a, t, nic, management);
         managed = managed || management;
         refresh_pif(c, a, t, pif, nic);
-        if (tx_get(t, a, pif, F_PIF_management).b && *nic->ip)
-            address = nic->ip;
+        if (tx_get(t, a, pif, F_PIF_management).b)
+            address = address_of(a, t, pif, nic);
     }
     if (!*c->config->address)
         tx_set(t, c->host_ref, F_host_address, value_str(*address ? address : "127.0.0.1"));

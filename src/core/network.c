@@ -1,4 +1,5 @@
 #include "core/network.h"
+#include <arpa/inet.h>
 #include <ctype.h>
 #include <string.h>
 #include "core/blob.h"
@@ -19,6 +20,14 @@ static const char *uplink_of(struct arena *a, const struct row *network)
             return arena_strdup(a, row_str(pif, F_PIF_device));
     }
     return "";
+}
+
+const char *network_ipv6_plain(struct arena *a, const char *with_prefix)
+{
+    const char *plain = arena_strndup(a, with_prefix, strcspn(with_prefix, "/"));
+    struct in6_addr ip;
+
+    return inet_pton(AF_INET6, plain, &ip) == 1 && !IN6_IS_ADDR_LINKLOCAL(&ip) ? plain : "";
 }
 
 struct net_network network_plan(struct arena *a, const struct row *network)

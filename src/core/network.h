@@ -11,6 +11,10 @@
  */
 struct net_network network_plan(struct arena *a, const struct row *network);
 
+/* An address as fields IPv6 have it, without its prefix length; "" for one of the link only (RFC 4291, section 2.5.6).
+ */
+const char *network_ipv6_plain(struct arena *a, const char *with_prefix);
+
 /* The network that a new host comes with: NAT, in a range that none of its interfaces is in. */
 void network_add_nat(struct arena *a, struct tx *t, const struct net_nic *nics, size_t n_nics);
 

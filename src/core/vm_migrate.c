@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "core/guest.h"
 #include "core/message.h"
+#include "core/network.h"
 #include "core/suspend.h"
 #include "core/task.h"
 #include "core/vdi.h"
@@ -100,6 +101,17 @@ static struct err *restart_device_models(
 
 /* ---- migrate_receive ---- */
 
+/* "" if it has none. In brackets, since it goes into a URL (RFC 3986, section 3.2.2). */
+static const char *ipv6_in_url(struct arena *a, const struct row *pif)
+{
+    struct value all = row_value(a, pif, F_PIF_IPv6);
+    const char *ipv6 = "";
+
+    for (size_t i = 0; !*ipv6 && i < all.n; i++)
+        ipv6 = network_ipv6_plain(a, all.items[i].s);
+    return *ipv6 ? arena_printf(a, "[%s]", ipv6) : "";
+}
+
 static struct err *address_on(struct call *c, const char *host_ref, const struct row *network, const char **ret_ip)
 {
     for (size_t i = 0; i < row_n_related(network, F_network_PIFs); i++) {
@@ -107,10 +119,12 @@ static struct err *address_on(struct call *c, const char *host_ref, const struct
 
         if (strcmp(row_str(pif, F_PIF_host), host_ref) != 0)
             continue;
-        if (*row_str(pif, F_PIF_IP)) {
-            *ret_ip = arena_strdup(c->arena, row_str(pif, F_PIF_IP));
+        bool prefer6 = strcmp(row_str(pif, F_PIF_primary_address_type), "IPv6") == 0;
+        const char *ipv4 = arena_strdup(c->arena, row_str(pif, F_PIF_IP)), *ipv6 = ipv6_in_url(c->arena, pif);
+
+        *ret_ip = *ipv6 && (prefer6 || !*ipv4) ? ipv6 : ipv4;
+        if (**ret_ip)
             return NULL;
-        }
         if (strcmp(row_str(pif, F_PIF_ip_configuration_mode), "None") == 0)
             return err_pif_has_no_network_configuration(row_ref(pif));
         return err_interface_has_no_ip(row_ref(pif));

@@ -146,12 +146,14 @@ def hash_password(build, password):
 
 class Host:
     run_parent = None  # a folder for the run folder, where it shall not lie in the host's own
+    loopback = "127.0.0.1"
 
-    def __init__(self, folder=None, build=None, hypervisor="sim", password=None, listen="127.0.0.1", http=0, https=0,
+    def __init__(self, folder=None, build=None, hypervisor="sim", password=None, listen=None, http=0, https=0,
                  users=None, net=None, log_level="info", accounts=(), novnc="/usr/share/novnc"):
         self.own_folder = folder is None
         self.folder = Path(folder or tempfile.mkdtemp(prefix="runnymede-host.")).absolute()
         self.build = Path(build or default_build()).absolute()
+        listen = listen or self.loopback
         self.hypervisor, self.listen, self.log_level = hypervisor, listen, log_level
         self.net = net or ("sim" if hypervisor == "sim" else "private")
         self.http, self.https = http or free_port(listen), https or free_port(listen)

@@ -41,6 +41,24 @@ def every_host_has_a_network_with_nat_and_private_ones_come_and_go(t):
 
 
 @case
+def a_host_is_known_by_the_address_of_its_management_interface(t):
+    x = t.x
+    (pif,) = [p for p in x.PIF.get_all_records().values() if p["management"]]
+    (host,) = x.host.get_all()
+    family, ip = pif["primary_address_type"], x.host.get_address(host)
+    t.equal(family, "IPv6" if t.host.net == "linux" else "IPv4", "of the addresses that the machine has")
+    own = [pif["IP"]] if family == "IPv4" else [a.split("/")[0] for a in pif["IPv6"] if not a.startswith("fe80:")]
+    t.check(ip and ip in own, f"{ip} in {own}")
+    in_url = f"[{ip}]" if family == "IPv6" else ip
+    t.equal(x.host.migrate_receive(host, pif["network"], {})["master"], f"http://{in_url}")
+    vm = t.vm()
+    x.VM.start(vm, False, False)
+    for console in x.VM.get_consoles(vm):
+        location = x.console.get_location(console)
+        t.check(location.startswith(f"https://{in_url}:{t.host.https}/"), location)
+
+
+@case
 def a_nat_that_cannot_be_is_refused_when_it_is_said(t):
     x = t.x
     t.fails("INVALID_VALUE", lambda: network(t, "bad", nat="10.93.0.0/24"))

@@ -297,7 +297,7 @@ def fingerprint(pem, digest="sha256"):
 
 def seen_at_the_door(t):
     import ssl
-    return ssl.get_server_certificate(("127.0.0.1", t.host.https))
+    return ssl.get_server_certificate((t.host.listen, t.host.https))
 
 
 def door_row(t):

@@ -91,7 +91,7 @@ def every_change_is_in_the_audit_log_with_who_where_and_how_it_ended_and_without
     started, refused = of("VM.start")
     t.check("'ALLOWED' 'OK'" in started and "OpaqueRef:" in started.split("|")[4], "an asynchronous one with its task, " + started)
     t.check("'DENIED'" in refused and "'u:t-read-only' 't-read-only'" in refused, refused)
-    t.check("127.0.0.1" in started.split("|")[3] and "'LOCAL_SUPERUSER'" in started, started)
+    t.check(t.host.listen in started.split("|")[3] and "'LOCAL_SUPERUSER'" in started, started)
     t.check(x.session_ref not in "\n".join(lines), "sessions are not told")
     t.equal(of("VM.get_record"), [], "reading is no change")
     t.equal(of("VM.get_record", lines), [])
