@@ -108,6 +108,23 @@ static struct err *pool_restore_database(struct xe *x)
     return transfer_upload(x, "/pool/xmldbdump", pairs, 1, file, "Restore of the database");
 }
 
+static struct err *host_backup(struct xe *x)
+{
+    const char *file;
+
+    TRY(arg_need(&x->args, "file-name", &file));
+    return transfer_download(x, "/host_backup", NULL, 0, file, -1, "Backup of a host");
+}
+
+static struct err *host_restore(struct xe *x)
+{
+    const char *file, *dry_run = arg_get(&x->args, "dry-run");
+    const char *pairs[] = { "dry_run", dry_run ? dry_run : "false" };
+
+    TRY(arg_need(&x->args, "file-name", &file));
+    return transfer_upload(x, "/host_restore", pairs, 1, file, "Restore of a host");
+}
+
 /* Keys and certificates come from files: an argument is there for every user of the machine to read. */
 static struct err *read_pem(struct xe *x, const char *name, bool needed, const char **ret_text)
 {
@@ -170,6 +187,12 @@ const struct verb host_verbs[] = {
     { "pool-restore-database", pool_restore_database, "file-name", "dry-run", NULL,
         "Makes the database what such a file says; with dry-run=true only reads it. Sessions go on, and so do guests "
         "that the file knows." },
+    { "host-backup", host_backup, "file-name", "", NULL,
+        "Fetches all that the host that answers keeps, as a tar.zst: the database, blobs, certificates that it "
+        "trusts." },
+    { "host-restore", host_restore, "file-name", "dry-run", NULL,
+        "Makes the host what such a file says; with dry-run=true only reads it. Sessions go on, and so do guests that "
+        "the file knows." },
     { "host-logs-download", host_logs_download, "filename", "", NULL, "Fetches the logs of the host as a tar.gz." },
     { 0 },
 };

@@ -9,7 +9,6 @@
 #include "core/core.h"
 #include "core/http.h"
 #include "core/upload.h"
-#include "store/dump.h"
 
 #define READ_SIZE 65536
 
@@ -41,8 +40,15 @@ static struct err *read_text(struct upload *u, struct dump *d)
     return NULL;
 }
 
+struct err *backup_check(const struct dump *d)
+{
+    if (dump_count(d, C_pool) != 1 || dump_count(d, C_host) < 1)
+        return err_internal("no dump of a database: it has no pool, or no host");
+    return NULL;
+}
+
 /* The host and the pool may be called otherwise in it. */
-static void adopt(struct core *c)
+void backup_adopt(struct core *c)
 {
     const struct row *pool = store_first(c->store, C_pool);
     const char *master = pool ? row_str(pool, F_pool_master) : "";
@@ -63,12 +69,11 @@ static struct err *restore(struct upload *u, void *arg)
     AUTO(dump_drop) struct dump *d = dump_new();
 
     TRY(read_text(u, d));
-    if (dump_count(d, C_pool) != 1 || dump_count(d, C_host) < 1)
-        return err_internal("no dump of a database: it has no pool, or no host");
+    TRY(backup_check(d));
     if (r->dry_run)
         return NULL;
     TRY(dump_restore(d, u->core->store));
-    adopt(u->core);
+    backup_adopt(u->core);
     agent_restart(u->core);
     return NULL;
 }

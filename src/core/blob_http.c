@@ -2,7 +2,6 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 #include "base/fd.h"
 #include "base/mem.h"
@@ -10,10 +9,7 @@
 #include "core/blob.h"
 #include "core/http.h"
 
-/* The folder is on the disk of the database, which must never be without room. */
 #define SIZE_MAX_BYTES (256LL << 20)
-#define ROOM_LEFT_BYTES (128LL << 20)
-#define PIECE (256 * 1024)
 
 static bool is_named(const struct core_http_req *req)
 {
@@ -76,37 +72,10 @@ struct put {
     char name[UUID_LEN + 2];
     int64_t size;
     time_t now;
-    struct str piece;
     struct err *err;
 };
 
-static bool has_room(int dir, int64_t bytes)
-{
-    struct statvfs st;
-
-    return fstatvfs(dir, &st) < 0 || (int64_t)(st.f_bavail * st.f_frsize) >= bytes + ROOM_LEFT_BYTES;
-}
-
-/* On a worker, as all that follows of its kind. The room is taken at once: two that fit one by one may not together. */
-static void open_file(void *arg)
-{
-    struct put *p = arg;
-
-    p->fd = openat(p->dir, p->name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (p->fd < 0)
-        p->err = err_errno(errno, "make the file of a blob");
-    else if ((p->size && fallocate(p->fd, 0, 0, p->size) < 0 && errno != EOPNOTSUPP) || !has_room(p->dir, 0))
-        p->err = err_internal("no room for %lld bytes of a blob", (long long)p->size);
-}
-
-static void write_piece(void *arg)
-{
-    struct put *p = arg;
-
-    p->err = fd_write_all(p->fd, p->piece.p, p->piece.len);
-}
-
-/* Its time is what the row says, which a start reads from it. */
+/* On a worker. Its time is what the row says, which a start reads from it. */
 static void finish_file(void *arg)
 {
     struct put *p = arg;
@@ -132,16 +101,7 @@ static struct err *on_worker(loop_fn *fn, struct put *p)
 
 static struct err *receive(struct upload *u, struct put *p)
 {
-    AUTO(mem_drop) char *block = mem_alloc(PIECE);
-    size_t n = 1;
-
-    TRY(on_worker(open_file, p));
-    while (n) {
-        TRY(upload_read(u, block, PIECE, &n));
-        p->piece = (struct str){ block, n };
-        if (n)
-            TRY(on_worker(write_piece, p));
-    }
+    TRY(upload_save(u, p->dir, p->name, &p->fd));
     p->now = (time_t)(clock_wall(u->core->loop) / 1000000);
     return on_worker(finish_file, p);
 }
@@ -190,7 +150,7 @@ struct err *blob_upload(struct core *core, struct arena *a, const struct core_ht
         return NULL;
     if (req->content_length > SIZE_MAX_BYTES)
         return http_refuse(a, rep, 413, "Payload Too Large", "A blob may have 256 MiB");
-    if (!has_room(blob_folder(core), req->content_length))
+    if (!upload_has_room(blob_folder(core), req->content_length))
         return http_refuse(a, rep, 507, "Insufficient Storage", "There is no room for it");
     struct arena *own = arena_new();
     struct put *p = arena_new_of(own, struct put);

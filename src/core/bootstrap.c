@@ -11,6 +11,7 @@
 #include "core/core.h"
 #include "core/guest.h"
 #include "core/host.h"
+#include "core/host_backup.h"
 #include "core/machine.h"
 #include "core/ops.h"
 #include "core/guest_report.h"
@@ -343,6 +344,7 @@ struct err *core_start(struct core *c, uint64_t deadline_us)
         if (!waitq_wait(&c->peers, deadline_us))
             return err_internal("the services of this host did not come up: host %s, storage %s, net %s",
                 c->host ? "up" : "missing", c->storage ? "up" : "missing", c->net ? "up" : "missing");
+    TRY(host_backup_catch_up(c));
     c->next_domid = 1;
     c->memory_squeezed = true; /* perhaps: the first look tells */
     TRY(bootstrap_roles(c));

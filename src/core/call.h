@@ -64,6 +64,7 @@ struct core {
     bool memory_squeezed;       /* some guest has less than its dynamic_max */
     struct timer *memory_timer; /* of memory_share_out(); NULL before the first */
     uint64_t next_domid;
+    bool spooling; /* a backup of the host is made or restored */
     struct timer *gc;
     struct timer *ssh; /* core/ssh.c; NULL before core_start() */
 };

@@ -26,6 +26,7 @@ struct core_config {
     const char *hypervisor; /* "qemu", "xen", "sim" */
     const char *audit_dir;  /* folder of the audit log; NULL: none is kept */
     const char *blob_dir;   /* folder of the content of blobs; NULL: none is kept */
+    const char *spool_dir;  /* folder for backups that come and go; NULL: there are none */
     uint16_t https_port;    /* for console.location; 443 is left out of it */
     uint64_t auth_delay_us; /* how long a failed login waits; 5 s by contract, less in tests */
     loop_fn *on_restart;    /* ends this process, which is started again; NULL: it is not */

@@ -8,6 +8,7 @@
 #include "core/backup.h"
 #include "core/blob.h"
 #include "core/console.h"
+#include "core/host_backup.h"
 #include "core/metrics.h"
 #include "core/rbac.h"
 #include "core/session.h"
@@ -153,6 +154,8 @@ static const struct {
     { "get_vncsnapshot", console_picture },
     { "get_pool_xml_db_sync", backup_dump },
     { "put_pool_xml_db_sync", backup_restore },
+    { "get_host_backup", host_backup_download },
+    { "put_host_restore", host_backup_restore },
     { "get_blob", blob_download },
     { "put_blob", blob_upload },
     { "get_export_raw_vdi", transfer_export },

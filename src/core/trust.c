@@ -15,8 +15,7 @@
 #define NAME_MAX_LEN 128
 #define LISTS_MAX 4096
 
-/* A plain file name. */
-static bool is_name(const char *s)
+bool trust_is_name(const char *s)
 {
     size_t n = strspn(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.");
 
@@ -101,7 +100,7 @@ static struct err *install(struct call *c, const char *name, const char *text)
 {
     struct door_facts f;
 
-    if (!is_name(name))
+    if (!trust_is_name(name))
         return err_certificate_name_invalid(name);
     if (trusted(c->core, name))
         return err_certificate_already_exists(name);
@@ -117,7 +116,7 @@ static struct err *uninstall(struct call *c, const char *name)
 {
     const struct row *r;
 
-    if (!is_name(name))
+    if (!trust_is_name(name))
         return err_certificate_name_invalid(name);
     r = trusted(c->core, name);
     return r ? remove_row(c, r) : err_certificate_does_not_exist(name);
@@ -219,7 +218,7 @@ static struct err *crl_install(struct call *c, const struct pool_crl_install_arg
     struct ipc_peer *gate = NULL;
 
     (void)ret;
-    if (!is_name(a->name))
+    if (!trust_is_name(a->name))
         return err_crl_name_invalid(a->name);
     if (is_list(c, a->name))
         return err_crl_already_exists(a->name);
@@ -233,7 +232,7 @@ static struct err *crl_install(struct call *c, const struct pool_crl_install_arg
 static struct err *crl_uninstall(struct call *c, const struct pool_crl_uninstall_args *a, struct value *ret)
 {
     (void)ret;
-    if (!is_name(a->name))
+    if (!trust_is_name(a->name))
         return err_crl_name_invalid(a->name);
     if (unlink(path_of(c->core, c->arena, "crls", a->name)) == 0)
         return NULL;
@@ -247,7 +246,7 @@ static void each_file(
     DIR *d = opendir(path_of(c, a, kind, "."));
 
     for (const struct dirent *e; d && (e = readdir(d));)
-        if (is_name(e->d_name))
+        if (trust_is_name(e->d_name))
             fn(arg, e->d_name);
     if (d)
         closedir(d);

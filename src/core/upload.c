@@ -1,7 +1,9 @@
 #include "core/upload.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/statvfs.h>
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -11,6 +13,8 @@
 #define SILENCE_US (600UL * 1000 * 1000)
 #define LOOK_US (1000UL * 1000) /* how long a cancelled one may go on waiting */
 #define DRAIN_SIZE 65536
+#define PIECE (256 * 1024)
+#define ROOM_LEFT_BYTES (128LL << 20)
 
 struct upload_run {
     struct upload up;
@@ -105,4 +109,62 @@ struct err *upload_start(struct call *c, const struct core_http_req *req, struct
     fiber_start(c->core->loop, "upload", upload_main, r);
     MOVE(a);
     return NULL;
+}
+
+/* ---- into a file ---- */
+
+struct saving {
+    int dir, fd;
+    const char *name;
+    int64_t size;
+    struct str piece;
+    struct err *err;
+};
+
+bool upload_has_room(int dir, int64_t bytes)
+{
+    struct statvfs st;
+
+    return fstatvfs(dir, &st) < 0 || (int64_t)(st.f_bavail * st.f_frsize) >= bytes + ROOM_LEFT_BYTES;
+}
+
+static void open_file(void *arg)
+{
+    struct saving *s = arg;
+
+    s->fd = openat(s->dir, s->name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (s->fd < 0)
+        s->err = err_errno(errno, "make a file for what a client sends");
+    else if ((s->size && fallocate(s->fd, 0, 0, s->size) < 0 && errno != EOPNOTSUPP) || !upload_has_room(s->dir, 0))
+        s->err = err_internal("there is no room for %lld bytes", (long long)s->size);
+}
+
+static void write_piece(void *arg)
+{
+    struct saving *s = arg;
+
+    s->err = fd_write_all(s->fd, s->piece.p, s->piece.len);
+}
+
+static struct err *save(struct upload *u, struct saving *s)
+{
+    AUTO(mem_drop) char *block = mem_alloc(PIECE);
+
+    fiber_offload(open_file, s);
+    for (size_t n = 1; n && !s->err;) {
+        TRY(upload_read(u, block, PIECE, &n));
+        s->piece = (struct str){ block, n };
+        if (n)
+            fiber_offload(write_piece, s);
+    }
+    return s->err;
+}
+
+struct err *upload_save(struct upload *u, int dir, const char *name, int *ret_fd)
+{
+    struct saving s = { .dir = dir, .fd = -1, .name = name, .size = u->left };
+    struct err *e = save(u, &s);
+
+    *ret_fd = s.fd;
+    return e;
 }

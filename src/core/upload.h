@@ -27,3 +27,9 @@ struct err *upload_start(struct call *c, const struct core_http_req *req, struct
 /* At least one byte, unless it is the end (*ret_n 0). Fails when the client goes away, or says nothing for minutes, or
  * the task is cancelled. [waits] */
 struct err *upload_read(struct upload *u, char *block, size_t size, size_t *ret_n) MUST_CHECK;
+
+/* All of it into a new file of the core's own; *ret_fd (-1 before) is the caller's also when it fails, and so is the
+ * name. The folder is on the disk of the database, which must never be without room: its share is taken at once, since
+ * two that fit one by one may not together. [waits] */
+struct err *upload_save(struct upload *u, int dir, const char *name, int *ret_fd) MUST_CHECK;
+bool upload_has_room(int dir, int64_t bytes);

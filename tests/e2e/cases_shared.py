@@ -1,4 +1,6 @@
 """Steps that several files of cases take."""
+import subprocess
+
 from accounts import ROLES
 
 
@@ -35,3 +37,16 @@ def read_head(s):
             break
         head += piece
     return head.decode()
+
+
+def openssl(*argv, stdin=None):
+    r = subprocess.run(["openssl", *argv], input=stdin, capture_output=True, text=True, timeout=30)
+    if r.returncode:
+        raise RuntimeError(f"openssl {' '.join(argv)}: {r.stderr}")
+    return r.stdout
+
+
+def pair(t, name, *more, key=("rsa:2048",)):
+    k, c = t.host.folder / f"{name}.key", t.host.folder / f"{name}.crt"
+    openssl("req", "-x509", "-newkey", *key, "-nodes", "-keyout", str(k), "-out", str(c), "-subj", f"/CN={name}", *more)
+    return c.read_text(), k.read_text()

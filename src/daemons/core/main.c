@@ -248,6 +248,7 @@ int main(int argc, char **argv)
     umask(0077);
     d.config.audit_dir = mem_printf("%s/core", d.state);
     d.config.blob_dir = mem_printf("%s/core/blobs", d.state);
+    d.config.spool_dir = mem_printf("%s/core/spool", d.state);
     d.config.hypervisor = d.hyper;
     if (!d.config.sr_dir)
         d.config.sr_dir = mem_printf("%s/sr", d.state);

@@ -1,5 +1,6 @@
 """The machine as its administrator uses it: emptying and disabling it, its settings, its programs, its logs."""
 from bench import NULL, case
+from cases_shared import openssl, pair
 
 
 @case
@@ -275,20 +276,6 @@ print(json.dumps({"result": len(json.load(sys.stdin)["params"]), "error": None, 
     t.fails("INVALID_VALUE", x.host.call_extension, h, "not JSON")
     t.fails("HANDLE_INVALID", x.host.has_extension, NULL, "Meadow.count")
     t.fails("HANDLE_INVALID", x.host.call_extension, NULL, json.dumps(call))
-
-
-def openssl(*argv, stdin=None):
-    import subprocess
-    r = subprocess.run(["openssl", *argv], input=stdin, capture_output=True, text=True, timeout=30)
-    if r.returncode:
-        raise RuntimeError(f"openssl {' '.join(argv)}: {r.stderr}")
-    return r.stdout
-
-
-def pair(t, name, *more, key=("rsa:2048",)):
-    k, c = t.host.folder / f"{name}.key", t.host.folder / f"{name}.crt"
-    openssl("req", "-x509", "-newkey", *key, "-nodes", "-keyout", str(k), "-out", str(c), "-subj", f"/CN={name}", *more)
-    return c.read_text(), k.read_text()
 
 
 def fingerprint(pem, digest="sha256"):
