@@ -209,13 +209,28 @@ static void file_done(struct core *c, uint64_t stream_id, bool complete)
         task_finish(c, task, "", complete ? NULL : err_internal("the client went away before the end"));
 }
 
+/* A request ends the task that it names, so it may only name one that its sender may touch. Who names none, or one that
+ * is not there, hears of that later or not at all. */
+static struct err *check_task(
+    struct core *c, struct arena *a, const struct core_http_req *req, const struct principal *who)
+{
+    struct call call = { .core = c, .arena = a, .who = *who, .task = "", .client = req->client };
+
+    return store_find_of(c->store, C_task, req->task_id) ? task_assert_owner(&call, req->task_id) : NULL;
+}
+
 static void run(struct core *c, struct arena *a, const struct core_http_req *req, const struct http_action *action,
     const struct principal *who, struct core_http_rep *rep)
 {
     AUTO(err_drop)
-    struct err *e = rbac_check_role(who, (enum role)action->role, arena_printf(a, "http/%s", action->name));
+    struct err *e = check_task(c, a, req, who);
     action_fn *fn = built_action(action->name);
 
+    if (e) {
+        answer(a, rep, 403, "Forbidden", err_text(e));
+        return;
+    }
+    e = rbac_check_role(who, (enum role)action->role, arena_printf(a, "http/%s", action->name));
     if (e) {
         answer(a, rep, 403, "Forbidden", err_text(e));
         if (*req->task_id)

@@ -132,6 +132,10 @@ def only_a_public_blob_is_read_by_strangers_and_only_some_roles_write(t):
     # A stranger who reads ends nobody's task
     task = x.task.create("mine", "")
     t.equal(get(t, ref=blob, task_id=task, **stranger)[0], 200)
+    # and who may read something has no more power over others' than a call has
+    t.equal(get(t, reader, ref=blob, task_id=task)[0], 403)
+    t.equal(reader.handler("GET", "/audit_log", {"task_id": task})[0], 403)
+    t.equal(reader.handler("GET", "/host_backup", {"task_id": task})[0], 403)
     t.equal(x.task.get_status(task), "pending")
     x.task.destroy(task)
     t.fails("RBAC_PERMISSION_DENIED", reader.blob.create, "", False)
