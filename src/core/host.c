@@ -256,8 +256,20 @@ static struct err *license_add(struct call *c, const struct host_license_add_arg
     return err_license_processing_error(); /* no text is a licence here */
 }
 
+/* Which nodes a VM gets is chosen when it starts. */
+static struct err *set_numa_affinity_policy(
+    struct call *c, const struct host_set_numa_affinity_policy_args *a, struct value *ret)
+{
+    const struct row *host = NULL;
+
+    (void)ret;
+    TRY(call_row(c, C_host, a->self, &host));
+    return core_set(c->core, a->self, F_host_numa_affinity_policy, value_str(a->value));
+}
+
 void host_register(struct api_handlers *h)
 {
+    h->host_set_numa_affinity_policy = set_numa_affinity_policy;
     h->host_disable = disable;
     h->host_enable = enable;
     h->host_is_in_emergency_mode = is_in_emergency_mode;

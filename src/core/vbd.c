@@ -64,6 +64,10 @@ static struct err *check_power(const struct row *vbd, const struct row *vm, cons
             return err_device_already_attached(row_ref(vbd));
         if (is_plugging(op) && strcmp(op, "plug") != 0 && !attached)
             return err_device_already_detached(row_ref(vbd));
+        int64_t position = 0;
+        if (is_plugging(op) && !cd && vbd_position(row_str(vbd, F_VBD_userdevice), &position) &&
+            vm_disk_is_ide(vm, position))
+            return err_vm_missing_pv_drivers(row_ref(vm)); /* an IDE disk stays */
         if (is_plugging(op) && cd)
             return err_operation_not_allowed("CD drives of a running VM cannot be plugged or unplugged");
     } else if (is_plugging(op)) {

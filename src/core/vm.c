@@ -49,6 +49,16 @@ static void add_console(struct core *c, struct arena *a, struct tx *t, const cha
     tx_create(t, C_console, ref, fields, ARRAY_LEN(fields));
 }
 
+/* Over how many NUMA nodes of the host its memory is spread: those chosen for it, else all that there are. */
+static void vm_set_nodes(const struct core *c, struct tx *t, const char *metrics, uint32_t chosen)
+{
+    int64_t all = 1;
+
+    str_to_i64(str_of(row_map_str(core_host_row(c), F_host_cpu_info, "nr_nodes")), &all);
+    tx_set(t, metrics, F_VM_metrics_numa_optimised, value_bool(chosen > 0));
+    tx_set(t, metrics, F_VM_metrics_numa_nodes, value_int(chosen ? chosen : all));
+}
+
 void vm_set_running(struct core *c, struct tx *t, const char *vm_ref, const struct vm_state *s)
 {
     AUTO(arena_drop) struct arena *a = arena_new();
@@ -71,6 +81,7 @@ void vm_set_running(struct core *c, struct tx *t, const char *vm_ref, const stru
             tx_set(t, m, F_VM_metrics_memory_actual, value_int((int64_t)s->memory));
         if (s->vcpus)
             tx_set(t, m, F_VM_metrics_VCPUs_number, value_int(s->vcpus));
+        vm_set_nodes(c, t, m, s->host_nodes);
         tx_set(t, m, F_VM_metrics_last_updated, value_datetime(now_text(c, a)));
         tx_set(t, m, F_VM_metrics_hvm, value_bool(strcmp(row_str(vm, F_VM_domain_type), "hvm") == 0));
         tx_set(t, m, F_VM_metrics_current_domain_type, value_str(row_str(vm, F_VM_domain_type)));

@@ -48,6 +48,7 @@ struct err *vm_destroy_record(struct call *c, const char *vm_ref) MUST_CHECK;
 
 /* Device numbers: "0", "xvda", "hda" and "sda" all name position 0; false if it names none. */
 bool vbd_position(const char *userdevice, int64_t *ret);
+bool vm_disk_is_ide(const struct row *vm, int64_t position); /* what the guest finds there, at its next start */
 
 /* core/vm_vcpus.c: VM.VCPUs_params for the host; INVALID_VALUE. In the arena. */
 struct vm_cpu;

@@ -11,6 +11,8 @@
 #include "core/vtpm.h"
 #include "gen/ipc_host.h"
 
+#define NODES_MAX 8 /* that a guest is shown */
+
 /* Device numbers: "3", "xvdd", "hdd", "sdd" and "d3" name the same place. */
 
 static bool letters_position(const char *s, int64_t *ret)
@@ -54,10 +56,43 @@ void vif_mac(const char *seed, int64_t device, char ret_mac[18])
     snprintf(ret_mac, 18, "%02x:%02x:%02x:%02x:%02x:%02x", first, h[1], h[2], h[3], t[1], t[2]);
 }
 
+/*
+ * Devices that a guest without drivers of ours finds, as XenServer's guests do
+ * before they have theirs: the first four disks and drives on an IDE controller,
+ * and a NIC that every system knows. platform:disk_type and nic_type say which;
+ * where they do not, Windows gets them ("viridian", which "Other install media"
+ * has as well), and whatever else is virtio.
+ */
+#define IDE_PLACES 4
+
+static bool is_windows(const struct row *vm)
+{
+    return strcmp(row_str(vm, F_VM_domain_type), "hvm") == 0 &&
+        strcmp(row_map_str(vm, F_VM_platform, "viridian"), "true") == 0;
+}
+
+bool vm_disk_is_ide(const struct row *vm, int64_t position)
+{
+    const char *type = row_map_str(vm, F_VM_platform, "disk_type");
+
+    return position < IDE_PLACES && (*type ? strcmp(type, "ide") == 0 : is_windows(vm));
+}
+
+static const char *nic_model(const struct row *vm)
+{
+    static const char *const models[] = { "virtio", "e1000", "rtl8139" };
+    const char *type = row_map_str(vm, F_VM_platform, "nic_type");
+
+    for (size_t i = 0; i < ARRAY_LEN(models); i++)
+        if (strcmp(type, models[i]) == 0)
+            return models[i];
+    return is_windows(vm) ? "e1000" : "virtio";
+}
+
 struct err *vm_plan_disk(struct call *c, const struct row *vbd, struct vm_disk *ret)
 {
     struct store *s = c->core->store;
-    const struct row *vdi = row_follow(s, vbd, F_VBD_VDI);
+    const struct row *vdi = row_follow(s, vbd, F_VBD_VDI), *vm = row_follow(s, vbd, F_VBD_VM);
     int64_t position = 0;
 
     if (!vbd_position(row_str(vbd, F_VBD_userdevice), &position))
@@ -73,6 +108,7 @@ struct err *vm_plan_disk(struct call *c, const struct row *vbd, struct vm_disk *
         .sr = "",
         .vdi = "",
         .format = "",
+        .bus = vm && vm_disk_is_ide(vm, position) ? "ide" : "virtio",
         .image = -1,
         .lease = -1,
     };
@@ -92,7 +128,6 @@ struct err *vm_plan_nic(struct call *c, const struct row *vif, struct vm_nic *re
 {
     const struct row *network = row_follow(c->core->store, vif, F_VIF_network);
     const struct row *vm = row_follow(c->core->store, vif, F_VIF_VM);
-    const char *model = vm ? row_map_str(vm, F_VM_platform, "nic-model") : "";
     int64_t position = 0, mtu = row_int(vif, F_VIF_MTU);
 
     if (!str_to_i64(str_of(row_str(vif, F_VIF_device)), &position))
@@ -106,7 +141,7 @@ struct err *vm_plan_nic(struct call *c, const struct row *vif, struct vm_nic *re
         .network = network_plan(c->arena, network),
         .lock = vif_lock(c->arena, vif, network),
         .mtu = mtu > 0 ? mtu : row_int(network, F_network_MTU),
-        .model = strcmp(model, "e1000") == 0 ? "e1000" : "virtio",
+        .model = vm ? nic_model(vm) : "virtio",
         .tap = -1,
     };
     return NULL;
@@ -156,6 +191,20 @@ void vm_plan_memory(struct vm_plan *plan, const struct row *vm, int64_t target)
     plan->memory_target = balloon ? (uint64_t)target : 0;
 }
 
+/* platform:numa-nodes, and whether the host is to choose nodes of its own. */
+static struct err *plan_nodes(struct call *c, const struct row *vm, struct vm_plan *p)
+{
+    const char *text = row_map_str(vm, F_VM_platform, "numa-nodes");
+    uint32_t max = p->vcpus_max > p->vcpus ? p->vcpus_max : p->vcpus;
+    int64_t nodes = 1;
+
+    if (*text && (!str_to_i64(str_of(text), &nodes) || nodes < 1 || nodes > NODES_MAX || nodes > max))
+        return err_invalid_value("platform:numa-nodes", text);
+    p->nodes = (uint32_t)nodes;
+    p->numa = strcmp(row_str(core_host_row(c->core), F_host_numa_affinity_policy), "best_effort") == 0;
+    return NULL;
+}
+
 struct err *vm_plan_make(struct call *c, const struct row *vm, bool paused, struct vm_plan *ret)
 {
     bool hvm = strcmp(row_str(vm, F_VM_domain_type), "hvm") == 0;
@@ -197,6 +246,7 @@ struct err *vm_plan_make(struct call *c, const struct row *vm, bool paused, stru
     str_to_i64(str_of(row_map_str(vm, F_VM_platform, "cores-per-socket")), &cores);
     p.cores_per_socket = cores > 0 && cores <= (int64_t)p.vcpus_max ? (uint32_t)cores : 1;
     TRY(vm_cpu_params(c->core, c->arena, row_get(vm, F_VM_VCPUs_params), &p.cpu));
+    TRY(plan_nodes(c, vm, &p));
     vtpm_plan(c, vm, &p);
     TRY(plan_devices(c, vm, &p));
     *ret = p;

@@ -31,6 +31,7 @@ struct cells {
     unsigned n_uids;
     unsigned n_reviving;
     struct waitq room;
+    uint64_t promised[NUMA_MAX]; /* bytes of each NUMA node */
 };
 
 /* ---- uids ---- */
@@ -334,6 +335,7 @@ static struct err *attach(struct cell *cell)
     cell->vcpus = rep.plan.vcpus_max > rep.plan.vcpus ? rep.plan.vcpus_max : rep.plan.vcpus;
     cell->cpu_weight = rep.plan.cpu.weight;
     cell->cpu_cap = rep.plan.cpu.cap;
+    numa_promise(cell->cells->promised, &cell->share, &rep.plan);
     if (cstr_empty(rep.state.ref))
         rep.state.ref = rep.plan.ref;
     cell_heard(cell, &rep.state);
@@ -451,7 +453,14 @@ void cell_remove(struct cell *cell)
     log_err(LOG_WARN_, "a VM's folder stays behind", folder_remove(cell->dir));
     uid_mark(c, cell->uid, false);
     map_remove(c->by_uuid, cell->uuid);
+    numa_promise(c->promised, &cell->share, NULL);
     cell->gone = true;
+}
+
+void cell_place(struct cell *cell, struct arena *a, const char *root, struct vm_plan *plan)
+{
+    numa_place(a, root, cell->cells->promised, plan);
+    numa_promise(cell->cells->promised, &cell->share, plan);
 }
 
 static void adopt(void *arg)

@@ -6,6 +6,7 @@
 #include "base/map.h"
 #include "gen/ipc_vm.h"
 #include "host/launch.h"
+#include "host/numa.h"
 
 /*
  * Cells: one per guest of this host. A cell is a folder <run>/vm/<uuid> that
@@ -27,6 +28,7 @@ struct cell {
     uid_t uid;        /* 0: none of its own */
     uint64_t memory;
     unsigned vcpus, cpu_weight, cpu_cap; /* weight and cap as in idl/ipc/vm.toml */
+    struct numa_share share;             /* of the host's NUMA nodes */
     bool gone;                           /* removed: not in the table any more */
     struct ipc_peer *peer;               /* owned; NULL while there is no vm process */
     int pidfd;                           /* of the vm process; -1: none, or it is this process */
@@ -79,6 +81,8 @@ void cell_heard(struct cell *c, const struct vm_state *s);
 void cell_overtakable(struct cell *c, bool on);
 /* There is no guest any more: Halted or Suspended. */
 bool cell_is_ended(const struct cell *c);
+/* Chooses NUMA nodes for the plan of this cell, and counts what it is promised of them; root as in host/numa.h. */
+void cell_place(struct cell *c, struct arena *a, const char *root, struct vm_plan *plan);
 /* Room for so many times the guest. */
 struct err *cell_limit(struct cell *c, unsigned times) MUST_CHECK;
 bool cell_weighs(const struct cell *c); /* its weight and cap are among the limits */

@@ -140,6 +140,7 @@ struct err *host_on_resume(struct ipc_call *c, struct host_vm_resume_req *req, s
         return err_internal("there is no guest in the image");
     TRY(cells_make(h->c.cells, &req->plan, &cell));
     host_newest_tpm(h, c->arena, &req->plan);
+    cell_place(cell, c->arena, h->c.inventory.root, &req->plan);
     e = broker_plan(&h->c.broker, c->arena, &req->plan);
     if (!e)
         e = resume(c, cell, &req->plan, &image);
@@ -181,6 +182,7 @@ struct err *host_on_migrate(struct ipc_call *c, struct host_vm_migrate_req *req,
     struct err *e;
 
     TRY(host_guest_lock(h, req->plan.vm, "running", &cell));
+    cell_place(cell, c->arena, h->c.inventory.root, &req->plan);
     e = broker_plan_beside(&h->c.broker, c->arena, &req->plan);
     if (!e)
         e = cell_limit(cell, 2); /* there are two for a while */

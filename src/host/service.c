@@ -75,6 +75,7 @@ static struct err *on_vm_start(struct ipc_call *c, struct host_vm_start_req *req
 
     TRY(cells_make(h->c.cells, &req->plan, &cell));
     host_newest_tpm(h, c->arena, &req->plan);
+    cell_place(cell, c->arena, h->c.inventory.root, &req->plan);
     e = broker_plan(&h->c.broker, c->arena, &req->plan);
     if (!e) {
         start.plan = req->plan; /* lends its descriptors */

@@ -101,6 +101,7 @@ void vm_fill_state(struct vm_service *s, struct vm_state *ret)
                         : s->plan.memory,
         .memory_target = live ? s->plan.memory_target : 0,
         .vcpus = live ? s->plan.vcpus : 0,
+        .host_nodes = live ? (uint32_t)s->plan.n_host_nodes : 0,
     };
 }
 

@@ -25,7 +25,8 @@ static struct vm_plan sample(struct arena *a)
             .vdi = "vdi",
             .format = "raw",
             .size = 4096,
-            .port = 3 },
+            .port = 3,
+            .bus = "ide" },
         { .vbd = "OpaqueRef:cd",
             .position = 3,
             .device = "xvdd",
@@ -33,7 +34,8 @@ static struct vm_plan sample(struct arena *a)
             .read_only = true,
             .sr = "",
             .vdi = "",
-            .format = "" },
+            .format = "",
+            .bus = "virtio" },
     };
     static const char *addresses[] = { "192.0.2.1" };
     static struct vm_nic nics[] = { { .vif = "OpaqueRef:vif",
@@ -45,7 +47,7 @@ static struct vm_plan sample(struct arena *a)
         .model = "virtio",
         .port = 4,
         .hot = true } };
-    static uint32_t mask[] = { 1, 3 };
+    static uint32_t mask[] = { 1, 3 }, nodes[] = { 1 };
 
     platform[0] = value_str("nx");
     platform[1] = value_str("true");
@@ -77,7 +79,13 @@ static struct vm_plan sample(struct arena *a)
         .on_reboot = "restart",
         .on_crash = "preserve",
         .ports = 9,
-        .generation_id = "04030201-0605-0807-1112-131415161718" };
+        .generation_id = "04030201-0605-0807-1112-131415161718",
+        .nodes = 2,
+        .numa = true,
+        .host_nodes = nodes,
+        .n_host_nodes = 1,
+        .node_cpus = mask,
+        .n_node_cpus = 2 };
 }
 
 static const char *path_of(char *path, size_t size, const char *form)

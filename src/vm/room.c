@@ -96,11 +96,19 @@ static void use_main(void *arg)
     vm_release(s);
 }
 
+/* Where the mask says, else on its NUMA nodes; neither: anywhere. */
+static struct err *pin(struct vm_service *s, const struct vm_cpu *cpu)
+{
+    if (cpu->n_mask)
+        return s->ops->pin(s->guest, cpu->mask, cpu->n_mask);
+    return s->ops->pin(s->guest, s->plan.node_cpus, s->plan.n_node_cpus);
+}
+
 /* A guest that runs on other CPUs than it should is better than none. */
 void vm_pin(struct vm_service *s)
 {
-    if (s->guest && s->ops->pin && s->plan.cpu.n_mask)
-        log_err(LOG_WARN_, "vCPUs are not bound to CPUs", s->ops->pin(s->guest, s->plan.cpu.mask, s->plan.cpu.n_mask));
+    if (s->guest && s->ops->pin && (s->plan.cpu.n_mask || s->plan.n_node_cpus))
+        log_err(LOG_WARN_, "vCPUs are not bound to CPUs", pin(s, &s->plan.cpu));
 }
 
 static struct err *set_cpu(struct vm_service *s, const struct vm_cpu *cpu)
@@ -110,7 +118,7 @@ static struct err *set_cpu(struct vm_service *s, const struct vm_cpu *cpu)
     TRY(vm_expect(s, VM_IN(VM_RUNNING) | VM_IN(VM_PAUSED), "running"));
     if (!s->ops->pin)
         return err_not_implemented("binding vCPUs to CPUs on this hypervisor");
-    TRY(s->ops->pin(s->guest, cpu->mask, cpu->n_mask));
+    TRY(pin(s, cpu));
     p.cpu = *cpu;
     return vm_plan_keep(s, &p);
 }

@@ -116,10 +116,12 @@ static void equip_disk(struct vm_disk *d, const struct vm_disk *with)
 {
     uint32_t port = d->port;
     bool bootable = d->bootable, read_only = d->read_only;
+    const char *bus = d->bus;
 
     *d = *with;
     d->port = port;
     d->bootable = bootable;
+    d->bus = bus;
     d->read_only = read_only || with->read_only;
 }
 
@@ -147,6 +149,7 @@ static struct err *equip(struct vm_plan *built, struct vm_plan *with)
     p.guest_data = built->guest_data;
     p.ports = built->ports;
     p.generation_id = built->generation_id;
+    p.nodes = built->nodes;
     p.disks = built->disks;
     p.n_disks = built->n_disks;
     p.nics = built->nics;

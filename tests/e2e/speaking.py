@@ -8,9 +8,8 @@ from bench import MIB, ROOT, open_socket
 from cases_shared import read_head
 
 
-def copy_speaking_guest(t):
-    boot = t.host.state / "boot"
-    subprocess.run([ROOT / "tools/demo-iso", "--boot", boot], check=True)
+def copy_speaking_guest(t, *options, folder="boot"):
+    subprocess.run([ROOT / "tools/demo-iso", *options, "--boot", t.host.state / folder], check=True)
 
 
 class Serial:

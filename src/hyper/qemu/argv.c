@@ -23,6 +23,7 @@ struct builder {
     VEC(const char *) args;
     VEC(struct proc_fd) fds;
     bool port_taken[PORTS_MAX], cd_taken[CDS_MAX];
+    bool ide; /* there is a controller for it */
 };
 
 static void add(struct builder *b, const char *option, const char *value)
@@ -98,7 +99,9 @@ static void reserve_places(struct builder *b)
     const struct vm_plan *p = b->plan;
 
     for (size_t i = 0; i < p->n_disks; i++)
-        if (p->disks[i].cd)
+        if (qemu_disk_on_ide(&p->disks[i]))
+            b->ide = true;
+        else if (p->disks[i].cd)
             reserve(b->cd_taken, CDS_MAX, p->disks[i].port);
         else
             reserve(b->port_taken, PORTS_MAX, p->disks[i].port);
@@ -108,21 +111,56 @@ static void reserve_places(struct builder *b)
 
 /* ---- the machine ---- */
 
+/* Shared, so that a disk process can serve the guest's rings (vhost-user). host: the first and only one, or -1. */
+static void add_memory(struct builder *b, const char *id, uint64_t mib, const uint32_t *host, size_t n_host)
+{
+    const char *nodes = "";
+
+    for (size_t i = 0; i < n_host; i++)
+        nodes = arena_printf(b->a, "%s,host-nodes=%u", nodes, host[i]);
+    addf(b, "-object", "memory-backend-memfd,id=%s,size=%" PRIu64 ",share=on,reserve=off%s%s", id, mib * MIB, nodes,
+        n_host ? ",policy=preferred" : "");
+}
+
+/* The part of n things that the first i of all nodes have. */
+static uint64_t first(uint64_t n, uint32_t i, uint32_t nodes)
+{
+    return n * i / nodes;
+}
+
+/* Memory and vCPUs in equal parts; sockets stay whole while there is one for each. Host nodes are dealt out in turn. */
+static void add_nodes(struct builder *b, uint64_t mib, uint32_t vcpus, uint32_t cores)
+{
+    const struct vm_plan *p = b->plan;
+    uint32_t unit = vcpus / cores >= p->nodes ? cores : 1;
+
+    addf(b, "-m", "%" PRIu64, mib);
+    for (uint32_t i = 0; i < p->nodes; i++) {
+        const char *id = arena_printf(b->a, "ram%u", i);
+        const uint32_t *host = p->n_host_nodes ? &p->host_nodes[i % p->n_host_nodes] : NULL;
+
+        add_memory(b, id, first(mib, i + 1, p->nodes) - first(mib, i, p->nodes), host, host != NULL);
+        addf(b, "-numa", "node,nodeid=%u,cpus=%" PRIu64 "-%" PRIu64 ",memdev=%s", i,
+            unit * first(vcpus / unit, i, p->nodes), unit * first(vcpus / unit, i + 1, p->nodes) - 1, id);
+    }
+}
+
 static void add_machine(struct builder *b)
 {
     const struct vm_plan *p = b->plan;
-    bool uefi = cstr_eq(p->firmware, "uefi");
+    bool uefi = cstr_eq(p->firmware, "uefi"), numa = p->nodes > 1;
+    uint32_t max = p->vcpus_max > p->vcpus ? p->vcpus_max : p->vcpus;
+    uint32_t cores = p->cores_per_socket && max % p->cores_per_socket == 0 ? p->cores_per_socket : 1;
+    uint64_t mib = (p->memory + MIB - 1) / MIB;
 
-    /* shared memory, so that a disk process can serve the guest's rings (vhost-user) */
-    addf(b, "-object", "memory-backend-memfd,id=ram,size=%" PRIu64 ",share=on,reserve=off",
-        (p->memory + MIB - 1) / MIB * MIB);
-    addf(b, "-machine", "pc-q35-7.2,memory-backend=ram,vmport=off,smm=%s,dump-guest-core=off%s",
+    if (numa)
+        add_nodes(b, mib, max, cores);
+    else
+        add_memory(b, "ram", mib, p->host_nodes, p->n_host_nodes);
+    addf(b, "-machine", "pc-q35-7.2%s,vmport=off,smm=%s,dump-guest-core=off%s", numa ? "" : ",memory-backend=ram",
         p->secure_boot ? "on" : "off", uefi ? ",pflash0=fw-code,pflash1=fw-vars" : "");
     add(b, "-accel", b->setup->kvm ? "kvm" : "tcg,tb-size=32");
     add(b, "-cpu", b->setup->kvm ? "host" : "max");
-
-    uint32_t max = p->vcpus_max > p->vcpus ? p->vcpus_max : p->vcpus;
-    uint32_t cores = p->cores_per_socket && max % p->cores_per_socket == 0 ? p->cores_per_socket : 1;
     addf(b, "-smp", "cpus=%u,maxcpus=%u,sockets=%u,cores=%u,threads=1", p->vcpus, max, max / cores, cores);
 
     addf(b, "-name", "guest=%s", escaped(b->a, p->name));
@@ -234,7 +272,7 @@ static void add_fixtures(struct builder *b)
     size_t n = b->plan->n_nics + QEMU_HOTPLUG_PORTS;
 
     for (size_t i = 0; i < b->plan->n_disks; i++)
-        n += !b->plan->disks[i].cd;
+        n += !b->plan->disks[i].cd && !qemu_disk_on_ide(&b->plan->disks[i]);
     n = b->plan->ports ? b->plan->ports : n;
     for (size_t i = 0; i < n && i < PORTS_MAX; i++)
         addf(b, "-device", "pcie-root-port,id=rp%zu,bus=pcie.0,chassis=%zu,slot=%zu,addr=%zx.%zu,multifunction=on", i,
@@ -257,6 +295,8 @@ static void add_fixtures(struct builder *b)
     if (!cstr_empty(b->plan->generation_id) && !cstr_eq(b->plan->firmware, "direct"))
         addf(b, "-device", "vmgenid,guid=%s", escaped(b->a, b->plan->generation_id));
     add(b, "-device", "pvpanic");
+    if (b->ide)
+        add(b, "-device", "piix3-ide,id=pata,bus=pcie.0,addr=6");
     if (qemu_has_fd(b->setup->tpm_fd)) {
         addf(b, "-chardev", "socket,id=tpm,fd=%d", inherit(b, b->setup->tpm_fd));
         add(b, "-tpmdev", "emulator,id=tpm,chardev=tpm");
@@ -290,16 +330,30 @@ static int boot_index(struct boot_order *o, char letter)
     return *next ? (*next)++ : -1;
 }
 
+static struct err *bus_of(struct builder *b, const struct vm_disk *d, const char **ret)
+{
+    bool ide = qemu_disk_on_ide(d);
+    size_t at = (size_t)d->position / 2;
+
+    if (!d->cd && !qemu_disk_has_medium(d))
+        return err_internal("disk %lld: no image", (long long)d->position);
+    if (ide && d->position >= QEMU_IDE_PLACES)
+        return err_internal("disk %lld: an IDE controller has four places", (long long)d->position);
+    if (!ide && d->cd && !place(b->cd_taken, CDS_MAX, d->port, &at))
+        return err_internal("a guest has at most 6 CD drives");
+    if (!ide && !d->cd && !place(b->port_taken, PORTS_MAX, d->port, &at))
+        return err_internal("disk %lld: no port left", (long long)d->position);
+    *ret = arena_printf(b->a, ide ? "pata.%zu" : d->cd ? "ide.%zu" : "rp%zu", at);
+    return NULL;
+}
+
 static struct err *add_disk(struct builder *b, const struct vm_disk *d, struct boot_order *o)
 {
-    size_t at = 0;
+    const char *bus = NULL;
 
     if (d->position < 0 || d->position > QEMU_POSITION_MAX)
         return err_internal("no room for disk position %lld", (long long)d->position);
-    if (d->cd && !place(b->cd_taken, CDS_MAX, d->port, &at))
-        return err_internal("a guest has at most 6 CD drives");
-    if (!d->cd && (!place(b->port_taken, PORTS_MAX, d->port, &at) || !qemu_disk_has_medium(d)))
-        return err_internal("disk %lld: no image, or no port left", (long long)d->position);
+    TRY(bus_of(b, d, &bus));
 
     if (qemu_disk_has_medium(d)) {
         char id[QEMU_ID_SIZE];
@@ -313,8 +367,7 @@ static struct err *add_disk(struct builder *b, const struct vm_disk *d, struct b
         add_json(b, "-object", qemu_disk_limit_object(d));
         add_json(b, "-blockdev", qemu_disk_filter_node(d));
     }
-    add_json(b, "-device",
-        qemu_disk_device(d, arena_printf(b->a, d->cd ? "ide.%zu" : "rp%zu", at), boot_index(o, d->cd ? 'd' : 'c')));
+    add_json(b, "-device", qemu_disk_device(d, bus, boot_index(o, d->cd ? 'd' : 'c')));
     return NULL;
 }
 
@@ -336,7 +389,6 @@ static struct err *add_devices(struct builder *b)
     struct boot_order o;
 
     boot_order_init(&o, b->plan->boot_order);
-    reserve_places(b);
     /* bootable disks first among their kind */
     for (int bootable = 1; bootable >= 0; bootable--)
         for (size_t i = 0; i < b->plan->n_disks; i++)
@@ -371,6 +423,7 @@ struct err *qemu_argv_build(
     add(&b, "-msg", "timestamp=on");
     add(&b, "-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny");
     addf(&b, "-action", "reboot=%s,shutdown=pause,panic=pause", no_reboot ? "shutdown" : "reset");
+    reserve_places(&b);
     add_machine(&b);
     add_firmware(&b);
     add_smbios(&b);

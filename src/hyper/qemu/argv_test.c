@@ -116,6 +116,47 @@ TEST(bios_with_disks_and_nics)
     fd_drop(&any_fd);
 }
 
+TEST(a_guest_without_virtio_on_two_nodes)
+{
+    struct vm_plan p = small_plan();
+    uint32_t host_nodes[] = { 1 };
+
+    any_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    struct vm_disk disks[] = {
+        { .vbd = "v0", .vdi = "", .format = "raw", .image = any_fd, .bus = "ide", .bootable = true },
+        { .vbd = "v3", .position = 3, .vdi = "", .format = "raw", .cd = true, .read_only = true, .bus = "ide" },
+        { .vbd = "v4", .position = 4, .vdi = "", .format = "raw", .image = any_fd, .bus = "virtio" },
+    };
+    struct vm_nic nics[] = { { .vif = "n0", .mac = "52:54:00:00:00:01", .model = "rtl8139", .tap = any_fd } };
+    p.firmware = "bios";
+    p.boot_order = "cd";
+    p.vcpus_max = 6;
+    p.cores_per_socket = 2;
+    p.memory = 33 << 20;
+    p.nodes = 2;
+    p.host_nodes = host_nodes;
+    p.n_host_nodes = 1;
+    p.disks = disks;
+    p.n_disks = 3;
+    p.nics = nics;
+    p.n_nics = 1;
+    check_golden("emulated", &p);
+    disks[0].position = 4;
+    struct qemu_setup setup = { .binary = "q",
+        .qmp_fd = 3,
+        .tools_fd = 3,
+        .serial_fd = 3,
+        .agent_fd = 3,
+        .tpm_fd = -1,
+        .kernel_fd = -1,
+        .initrd_fd = -1,
+        .data_fd = -1 };
+    AUTO(arena_drop) struct arena *a = arena_new();
+    struct qemu_argv cmd;
+    CHECK_ERR(qemu_argv_build(a, &setup, &p, &cmd), "INTERNAL_ERROR");
+    fd_drop(&any_fd);
+}
+
 TEST(secure_boot_needs_system_management_mode)
 {
     struct vm_plan p = small_plan();

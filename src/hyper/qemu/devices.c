@@ -20,6 +20,11 @@ bool qemu_disk_has_medium(const struct vm_disk *d)
     return qemu_has_fd(d->image);
 }
 
+bool qemu_disk_on_ide(const struct vm_disk *d)
+{
+    return cstr_eq(d->bus, "ide");
+}
+
 static json_t *named(const struct vm_disk *d, const char *suffix)
 {
     char id[QEMU_ID_SIZE];
@@ -64,9 +69,15 @@ json_t *qemu_disk_filter_node(const struct vm_disk *d)
 
 json_t *qemu_disk_device(const struct vm_disk *d, const char *bus, int bootindex)
 {
-    json_t *j =
-        json_pack("{s:s, s:o, s:s}", "driver", d->cd ? "ide-cd" : "virtio-blk-pci", "id", named(d, ""), "bus", bus);
+    bool ide = qemu_disk_on_ide(d);
+    json_t *j = json_pack("{s:s, s:o, s:s}", "driver",
+        d->cd     ? "ide-cd"
+            : ide ? "ide-hd"
+                  : "virtio-blk-pci",
+        "id", named(d, ""), "bus", bus);
 
+    if (ide)
+        json_object_set_new(j, "unit", json_integer(d->position % 2));
     if (!d->cd) {
         json_object_set_new(j, "drive", named(d, ""));
         json_object_set_new(j, "serial", json_sprintf("%.20s", d->vdi ? d->vdi : ""));
@@ -85,15 +96,15 @@ json_t *qemu_nic_netdev(const struct vm_nic *n, const char *fd)
 
 json_t *qemu_nic_device(const struct vm_nic *n, const char *bus, int bootindex, bool boot_rom)
 {
-    bool e1000 = cstr_eq(n->model, "e1000");
-    json_t *j = json_pack("{s:s, s:o, s:s, s:s}", "driver", e1000 ? "e1000" : "virtio-net-pci", "id",
+    bool virtio = !cstr_eq(n->model, "e1000") && !cstr_eq(n->model, "rtl8139");
+    json_t *j = json_pack("{s:s, s:o, s:s, s:s}", "driver", virtio ? "virtio-net-pci" : n->model, "id",
         json_sprintf("nic%lld", (long long)n->position), "mac", n->mac, "bus", bus);
 
     if (qemu_has_fd(n->tap))
         json_object_set_new(j, "netdev", json_sprintf("net%lld", (long long)n->position));
     if (!boot_rom)
         json_object_set_new(j, "romfile", json_string("")); /* no iPXE, and none of its time */
-    if (!e1000 && n->mtu > 0 && n->mtu != 1500)
+    if (virtio && n->mtu > 0 && n->mtu != 1500)
         json_object_set_new(j, "host_mtu", json_integer(n->mtu));
     if (bootindex >= 0)
         json_object_set_new(j, "bootindex", json_integer(bootindex));

@@ -23,6 +23,8 @@ struct vm_nic;
 void qemu_disk_id(char ret[QEMU_ID_SIZE], const struct vm_disk *d);
 void qemu_nic_id(char ret[QEMU_ID_SIZE], const struct vm_nic *n);
 bool qemu_disk_has_medium(const struct vm_disk *d);
+bool qemu_disk_on_ide(const struct vm_disk *d); /* on the IDE controller, at the place that its position names */
+#define QEMU_IDE_PLACES 4
 
 /* Each makes a new JSON object, the caller's. bus and bootindex < 0: left out. */
 json_t *qemu_disk_file_node(const struct vm_disk *d, int64_t fdset);

@@ -191,8 +191,8 @@ struct err *qemu_disk_add(struct hyper_guest *g, const struct vm_disk *d)
     char id[QEMU_ID_SIZE];
     struct err *e;
 
-    if (d->cd)
-        return err_operation_not_allowed("CD drives cannot be plugged into a running VM");
+    if (d->cd || qemu_disk_on_ide(d))
+        return err_operation_not_allowed("CD drives and IDE disks cannot be plugged into a running VM");
     if (!qemu_has_fd(d->image) || d->position < 0 || d->position > QEMU_POSITION_MAX)
         return err_internal("disk without image, or at a wrong position");
     qemu_disk_id(id, d);
@@ -227,8 +227,8 @@ struct err *qemu_disk_remove(struct hyper_guest *g, const struct vm_disk *d, boo
     char id[QEMU_ID_SIZE];
     bool done = false;
 
-    if (d->cd)
-        return err_operation_not_allowed("CD drives cannot be unplugged from a running VM");
+    if (d->cd || qemu_disk_on_ide(d))
+        return err_operation_not_allowed("CD drives and IDE disks cannot be unplugged from a running VM");
     qemu_disk_id(id, d);
     TRY(unplug(q, id, deadline_us, &done));
     if (!done && !force)

@@ -96,6 +96,8 @@ struct err *qemu_layout(struct hyper_guest *g, struct arena *a, struct vm_plan *
     char id[QEMU_ID_SIZE];
 
     for (size_t i = 0; i < plan->n_disks; i++) {
+        if (qemu_disk_on_ide(&plan->disks[i]))
+            continue; /* its position names its place */
         qemu_disk_id(id, &plan->disks[i]);
         TRY(place_of(q, id, plan->disks[i].cd ? "ide." : "rp", &plan->disks[i].port));
     }

@@ -121,6 +121,7 @@ def a_cloud_image_takes_its_name_user_and_address_from_a_seed_disk(t):
     x.VM.provision(vm)
     x.VM.set_memory_limits(vm, *[512 * MIB] * 4)
     x.VM.set_HVM_boot_params(vm, {"order": "c"})
+    x.VM.set_platform(vm, {**x.VM.get_platform(vm), "disk_type": "virtio", "nic_type": "virtio"})
     for device, path in (("0", image), ("1", seed)):
         vdi = t.vdi(path.stat().st_size, name=path.name)
         with path.open("rb") as f:
