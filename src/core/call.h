@@ -47,16 +47,17 @@ struct core {
     bool rebooted;  /* the machine, since the database was last used */
     char *host_ref; /* this host's objects; owned */
     char *pool_ref;
-    struct agent *agent;           /* core/agent.h */
-    struct audit *audit;           /* core/audit.h */
-    struct blobs *blobs;           /* core/blob.h */
-    struct map *principals;        /* session ref -> struct session_entry */
-    struct map *tasks;             /* task ref -> struct task_run: tasks this process runs */
-    struct map *streams;           /* stream id -> struct stream */
-    struct map *reports;           /* stream id of a file that is fetched -> ref of the client's task (owned) */
-    struct map *consoles;          /* stream id -> VM uuid (owned): open ones */
-    struct map *registrations;     /* session ref -> struct registration (old event interface) */
-    struct event_text *event_text; /* core/event.c; NULL before the first event */
+    struct agent *agent;             /* core/agent.h */
+    struct audit *audit;             /* core/audit.h */
+    struct blobs *blobs;             /* core/blob.h */
+    struct permissions *permissions; /* core/role.h; NULL before somebody asks */
+    struct map *principals;          /* session ref -> struct session_entry */
+    struct map *tasks;               /* task ref -> struct task_run: tasks this process runs */
+    struct map *streams;             /* stream id -> struct stream */
+    struct map *reports;             /* stream id of a file that is fetched -> ref of the client's task (owned) */
+    struct map *consoles;            /* stream id -> VM uuid (owned): open ones */
+    struct map *registrations;       /* session ref -> struct registration (old event interface) */
+    struct event_text *event_text;   /* core/event.c; NULL before the first event */
     struct map *missed; /* VM uuid -> power state (owned) it told of while an operation of ours was under way */
     uint64_t next_stream;
     struct memory_costs memory_costs;

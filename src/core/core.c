@@ -9,6 +9,7 @@
 #include "core/call.h"
 #include "core/event.h"
 #include "core/metrics.h"
+#include "core/role.h"
 #include "core/session.h"
 #include "core/task.h"
 
@@ -123,6 +124,7 @@ void core_free(struct core *c)
     agent_free(c->agent);
     audit_free(c->audit);
     blobs_free(c->blobs);
+    permissions_free(c->permissions);
     session_done(c);
     task_done(c);
     map_free(c->streams);

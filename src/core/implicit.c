@@ -102,13 +102,49 @@ static struct err *write_all(struct call *c, const char *expr, bool records)
     return NULL;
 }
 
+static const char *unstored(struct call *c, enum find_by by, const char *text)
+{
+    const struct class_hooks *h = hooks_of(c->msg->class);
+
+    return h->find ? h->find(c, by, text) : NULL;
+}
+
+static void write_unstored(struct call *c, const char *ref)
+{
+    const struct model_class *cls = c->msg->class;
+
+    wire_map_begin(c->raw, c->envelope);
+    for (size_t i = 0; i < cls->n_fields; i++) {
+        struct value v = hooks_of(cls)->read(c, ref, cls->fields[i]);
+
+        wire_map_key(c->raw, c->envelope, i == 0, cls->fields[i]->name);
+        wire_value(c->raw, c->envelope, cls->fields[i]->type, &v);
+        wire_map_value_end(c->raw, c->envelope);
+    }
+    wire_map_end(c->raw, c->envelope);
+    c->raw_used = true;
+}
+
+/* False if that is not what was asked. */
+static bool read_unstored(struct call *c, const char *ref, struct value *ret)
+{
+    if (c->msg->implicit == IMPLICIT_GET_RECORD)
+        write_unstored(c, ref);
+    else if (c->msg->implicit == IMPLICIT_GET)
+        *ret = hooks_of(c->msg->class)->read(c, ref, c->msg->field);
+    else
+        return false;
+    return true;
+}
+
 static struct err *get_by_uuid(struct call *c, const char *uuid, struct value *ret)
 {
     const struct row *r = store_by_uuid(c->core->store, c->msg->class, uuid);
+    const char *ref = r ? row_ref(r) : unstored(c, FIND_BY_UUID, uuid);
 
-    if (!r)
+    if (!ref)
         return err_uuid_invalid(c->msg->class->name, uuid);
-    *ret = value_str(arena_strdup(c->arena, row_ref(r)));
+    *ret = value_str(arena_strdup(c->arena, ref));
     return NULL;
 }
 
@@ -116,10 +152,13 @@ static struct err *get_by_name_label(struct call *c, const char *label, struct v
 {
     const struct row **rows = NULL;
     size_t n = store_by_name(c->core->store, c->msg->class, label, c->arena, &rows);
+    const char *other = unstored(c, FIND_BY_NAME_LABEL, label);
     struct value *refs = arena_new_array(c->arena, n + 1, struct value);
 
     for (size_t i = 0; i < n; i++)
         refs[i] = value_str(arena_strdup(c->arena, row_ref(rows[i])));
+    if (other)
+        refs[n++] = value_str(arena_strdup(c->arena, other));
     *ret = value_set(refs, n);
     return NULL;
 }
@@ -263,6 +302,9 @@ struct err *implicit_run(struct call *c, const struct value *args, struct value 
     default:
         break;
     }
+    const char *other = unstored(c, FIND_BY_REF, args[0].s);
+    if (other && read_unstored(c, other, ret))
+        return NULL;
     TRY(call_row(c, m->class, args[0].s, &r));
     switch (m->implicit) {
     case IMPLICIT_GET:

@@ -6,6 +6,7 @@
  * create and destroy. What a class does beyond storing a value it says in its
  * hooks; a class without hooks is plain data.
  */
+enum find_by { FIND_BY_REF, FIND_BY_UUID, FIND_BY_NAME_LABEL };
 struct class_hooks {
     /* Completes and checks the fields of a new object (record: V_MAP of what create() was given). Does the creating
      * itself and returns the ref, or leaves *ret_ref NULL: then the fields in `record` are stored as they are. */
@@ -14,6 +15,10 @@ struct class_hooks {
     struct err *(*destroy)(struct call *c, const char *ref, bool *ret_done);
     /* Before a field gets a new value: check or alter it, act on it. *ret_done: it is stored already. */
     struct err *(*set)(struct call *c, const struct row *r, const struct field *f, struct value *v, bool *ret_done);
+    /* Objects that are no rows: the ref of the one that is called so, or NULL, and a field of it. They are found and
+     * read like others, and that is all. */
+    const char *(*find)(struct call *c, enum find_by by, const char *text);
+    struct value (*read)(struct call *c, const char *ref, const struct field *f);
 };
 void class_hooks_set(const struct model_class *cls, const struct class_hooks *h);
 

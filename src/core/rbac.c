@@ -1,5 +1,6 @@
 #include "core/rbac.h"
 #include <string.h>
+#include "base/vec.h"
 
 static bool key_matches(const char *pattern, const char *key)
 {
@@ -91,50 +92,53 @@ struct err *rbac_check(const struct call *c, const struct value *args)
 
 /* Permissions */
 
+static void keys_of(struct arena *a, const struct msg *m, permission_fn *fn, void *arg)
+{
+    for (size_t k = 0; k < m->n_key_roles; k++)
+        fn(arg, arena_printf(a, "%s/key:%s", m->permission, m->key_roles[k].key), (enum role)m->key_roles[k].role);
+}
+
+static void action(struct arena *a, const struct http_action *h, permission_fn *fn, void *arg)
+{
+    fn(arg, arena_printf(a, "http/%s", h->name), (enum role)h->role);
+    if (h->sub_action.key)
+        fn(arg, arena_printf(a, "http/%s/%s", h->name, h->sub_action.key), (enum role)h->sub_action.role);
+}
+
+void rbac_each(struct arena *a, permission_fn *fn, void *arg)
+{
+    for (size_t i = 0; i < model_n_msgs(); i++) {
+        if (!model_msg(i)->session)
+            continue;
+        fn(arg, model_msg(i)->permission, (enum role)model_msg(i)->role);
+        keys_of(a, model_msg(i), fn, arg);
+    }
+    for (size_t i = 0; i < HTTP_ACTION_COUNT; i++)
+        action(a, &model_http_actions[i], fn, arg);
+    for (size_t i = 0; i < EXTRA_PERMISSION_COUNT; i++)
+        fn(arg, model_extra_permissions[i].name, (enum role)model_extra_permissions[i].role);
+}
+
 struct names {
-    struct arena *arena;
-    struct value *v;
-    size_t n;
+    VEC(struct value) v;
     enum role role;
 };
 
-static void grant(struct names *to, enum role need, const char *name)
+static void grant(void *arg, const char *name, enum role need)
 {
+    struct names *to = arg;
+
     if (need >= to->role)
-        to->v[to->n++] = value_str(name);
-}
-
-static void grant_keys(struct names *to, const struct msg *m)
-{
-    for (size_t k = 0; k < m->n_key_roles; k++)
-        if (m->key_roles[k].role >= (uint8_t)to->role)
-            grant(to, m->key_roles[k].role, arena_printf(to->arena, "%s/key:%s", m->permission, m->key_roles[k].key));
-}
-
-static void grant_action(struct names *to, const struct http_action *h)
-{
-    grant(to, h->role, arena_printf(to->arena, "http/%s", h->name));
-    if (h->sub_action.key)
-        grant(to, h->sub_action.role, arena_printf(to->arena, "http/%s/%s", h->name, h->sub_action.key));
+        vec_push(&to->v, value_str(name));
 }
 
 size_t rbac_permissions(enum role role, struct arena *a, struct value **ret)
 {
-    size_t max = model_n_msgs() + 2 * HTTP_ACTION_COUNT + EXTRA_PERMISSION_COUNT;
+    struct names to = { .role = role };
 
-    for (size_t i = 0; i < model_n_msgs(); i++)
-        max += model_msg(i)->n_key_roles;
-    struct names to = { a, arena_new_array(a, max, struct value), 0, role };
-    for (size_t i = 0; i < model_n_msgs(); i++) {
-        if (!model_msg(i)->session)
-            continue;
-        grant(&to, model_msg(i)->role, model_msg(i)->permission);
-        grant_keys(&to, model_msg(i));
-    }
-    for (size_t i = 0; i < HTTP_ACTION_COUNT; i++)
-        grant_action(&to, &model_http_actions[i]);
-    for (size_t i = 0; i < EXTRA_PERMISSION_COUNT; i++)
-        grant(&to, model_extra_permissions[i].role, model_extra_permissions[i].name);
-    *ret = to.v;
-    return to.n;
+    rbac_each(a, grant, &to);
+    *ret = arena_dup(a, to.v.p, to.v.len * sizeof(**ret));
+    size_t n = to.v.len;
+    vec_done(&to.v);
+    return n;
 }

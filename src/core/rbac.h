@@ -12,5 +12,9 @@
 struct err *rbac_check(const struct call *c, const struct value *args) MUST_CHECK;
 struct err *rbac_check_role(const struct principal *who, enum role need, const char *permission) MUST_CHECK;
 
+/* Every permission there is, with the weakest role that has it; names that are made are in the arena. */
+typedef void permission_fn(void *arg, const char *name, enum role need);
+void rbac_each(struct arena *a, permission_fn *fn, void *arg);
+
 /* Names of all permissions of a role, as session.rbac_permissions lists them. */
 size_t rbac_permissions(enum role role, struct arena *a, struct value **ret);
