@@ -110,6 +110,7 @@ void role_register(struct api_handlers *h);
 void task_register(struct api_handlers *h);
 void event_register(struct api_handlers *h);
 void pool_register(struct api_handlers *h);
+void pool_settings_register(struct api_handlers *h);
 void host_register(struct api_handlers *h);
 void host_evacuate_register(struct api_handlers *h);
 void agent_register(struct api_handlers *h);

@@ -61,6 +61,7 @@ struct core *core_new(struct loop *l, struct store *store, const struct core_con
     task_register(&c->handlers);
     event_register(&c->handlers);
     pool_register(&c->handlers);
+    pool_settings_register(&c->handlers);
     host_register(&c->handlers);
     host_evacuate_register(&c->handlers);
     agent_register(&c->handlers);

@@ -185,3 +185,43 @@ def the_database_is_dumped_and_restored(t):
     t.check(later not in x.VM.get_all(), "what came after the dump is gone")
     t.equal((t.power(runs), t.host.guests()), ("Running", guests))
     x.VM.hard_shutdown(runs)
+
+
+@case
+def settings_of_the_pool_are_made_on_each_host(t):
+    x, h, p, running = t.x, t.the_host(), t.pool(), t.host.folder / "machine/running-ssh"
+    x.pool.disable_ssh(p)
+    t.effect("pool.disable_ssh", x.host.get_ssh_enabled(h) is False and not running.exists())
+    x.pool.set_ssh_enabled_timeout(p, 600)
+    t.effect("pool.set_ssh_enabled_timeout", x.host.get_ssh_enabled_timeout(h) == 600)
+    x.pool.enable_ssh(p)
+    t.effect("pool.enable_ssh", running.exists() and x.host.get_ssh_expiry(h) > "2026")
+    x.pool.set_ssh_enabled_timeout(p, 0)
+    x.pool.set_console_idle_timeout(p, 900)
+    t.effect("pool.set_console_idle_timeout", x.host.get_console_idle_timeout(h) == 900)
+    x.pool.set_console_idle_timeout(p, 0)
+    x.pool.disable_ssl_legacy(p)
+    t.effect("pool.disable_ssl_legacy", x.host.get_ssl_legacy(h) is False)
+    f = t.host.folder / "machine/etc/runnymede/extensions/Pool.there"
+    f.write_text("#!/bin/sh\n")
+    f.chmod(0o755)
+    t.on_end(f.unlink)
+    t.proven("pool.has_extension", (x.pool.has_extension(p, "Pool.there"), x.pool.has_extension(p, "Pool.none")) == (True, False))
+    for m in ("set_ssh_enabled_timeout", "set_console_idle_timeout"):
+        t.fails("INVALID_VALUE", getattr(x.pool, m), p, -1)
+    broken = t.host.folder / "machine/broken"
+    broken.write_text("")
+    t.on_end(lambda: broken.unlink(missing_ok=True))
+    t.equal(t.fails("ENABLE_SSH_PARTIALLY_FAILED", x.pool.enable_ssh, p), [h])
+    t.equal(t.fails("DISABLE_SSH_PARTIALLY_FAILED", x.pool.disable_ssh, p), [h])
+    broken.unlink()
+    for m, args in (("enable_ssh", []), ("disable_ssh", []), ("set_ssh_enabled_timeout", [0]), ("set_console_idle_timeout", [0]),
+                    ("disable_ssl_legacy", []), ("set_https_only", [False]), ("has_extension", ["x"])):
+        t.fails("HANDLE_INVALID", getattr(x.pool, m), NULL, *args)
+
+
+@case(own_host=True)
+def the_pool_closes_plain_http_on_each_host(t):
+    x, h = t.x, t.the_host()
+    x.pool.set_https_only(t.pool(), True)
+    t.effect("pool.set_https_only", t.client(url=t.host.tls_url).host.get_https_only(h) is True)
