@@ -78,6 +78,22 @@ static struct err *vlan_create(struct xe *x)
     return say_uuid(x, C_VLAN, vlan.s);
 }
 
+/* Prints the uuids of the interfaces that the hosts now have. */
+static struct err *pool_vlan_create(struct xe *x)
+{
+    const char *pif = NULL, *network = NULL;
+    struct value made;
+    int64_t tag;
+
+    TRY(need_ref(x, "pif-uuid", C_PIF, &pif));
+    TRY(need_ref(x, "network-uuid", C_network, &network));
+    TRY(need_int(x, "vlan", &tag));
+    TRY(RUN(x, &made, "pool.create_VLAN_from_PIF", S(pif), S(network), N(tag)));
+    for (size_t i = 0; i < made.n; i++)
+        TRY(say_uuid(x, C_PIF, made.items[i].s));
+    return NULL;
+}
+
 static struct err *bond_create(struct xe *x)
 {
     const struct type pif = { .kind = TYPE_REF, .of = C_PIF }, pifs = { .kind = TYPE_SET, .elem = &pif };
@@ -122,6 +138,8 @@ const struct verb network_verbs[] = {
     { "vif-unplug", vif_unplug, "uuid", "force", NULL, "Disconnects an interface from the running VM." },
     { "vlan-create", vlan_create, "pif-uuid,vlan,network-uuid", "", NULL,
         "Joins a network to a VLAN of a physical interface. Prints its uuid." },
+    { "pool-vlan-create", pool_vlan_create, "pif-uuid,vlan,network-uuid", "", NULL,
+        "The same on every host that has such an interface. Prints the uuids of their new interfaces." },
     { "bond-create", bond_create, "network-uuid,pif-uuids", "mac,mode,properties:", NULL,
         "Makes one interface of several. Prints its uuid." },
     { "pif-reconfigure-ip", pif_reconfigure_ip, "uuid,mode", "IP,netmask,gateway,DNS", NULL,

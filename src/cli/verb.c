@@ -26,7 +26,6 @@ static const struct {
     { "pool-ha-enable", "pool-enable-ha" },
     { "pool-ha-disable", "pool-disable-ha" },
     { "pool-secret-rotate", "pool-rotate-secret" },
-    { "pool-vlan-create", "pool-create-vlan" },
     { "vdi-unlock", "vdi-force-unlock" },
     { "vm-vcpu-hotplug", "vm-set-vcpus-number-live" },
     { "vm-data-source-list", "vm-get-data-sources" },

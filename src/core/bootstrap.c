@@ -14,6 +14,7 @@
 #include "core/host_backup.h"
 #include "core/machine.h"
 #include "core/ops.h"
+#include "core/pif.h"
 #include "core/guest_report.h"
 #include "core/suspend.h"
 #include "core/task.h"
@@ -296,6 +297,12 @@ void core_attach_again(struct core *c)
     suspend_tidy(c);
 }
 
+void core_restore_networks(struct core *c)
+{
+    if (c->ready)
+        pif_restore(c);
+}
+
 void core_catch_up_gate(struct core *c)
 {
     if (!c->ready && !waitq_wait(&c->started, clock_now(c->loop) + GATE_WAIT_US))
@@ -351,6 +358,7 @@ struct err *core_start(struct core *c, uint64_t deadline_us)
     TRY(host_take_inventory(c));
     TRY(machine_take_facts(c));
     TRY(host_scan_pifs(c));
+    pif_restore(c);
     TRY(bootstrap_templates(c));
     TRY(bootstrap_storage(c));
     TRY(recover(c));

@@ -60,6 +60,8 @@ void core_catch_up_gate(struct core *c);
 
 /* After the storage service came back: it is told which SRs are connected. [waits] */
 void core_attach_again(struct core *c);
+/* After the net service came back: what it had made of networks stands again. [waits] */
+void core_restore_networks(struct core *c);
 
 /* Serves what guests did by themselves on the host's connection (service vmevents). */
 void core_mount_events(struct core *c, struct ipc_peer *host);

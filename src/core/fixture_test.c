@@ -229,6 +229,7 @@ static struct err *on_net_scan(struct ipc_call *c, struct net_scan_req *req, str
     static struct net_nic nic = { .device = "eth0",
         .mac = "02:00:00:00:00:01",
         .mtu = 1500,
+        .up = true,
         .carrier = true,
         .speed = 1000,
         .duplex = true,
@@ -256,6 +257,19 @@ static struct err *on_bridge_down(struct ipc_call *c, struct net_bridge_down_req
 
     f->bridge_down = arena_strdup(f->arena, req->bridge);
     return NULL;
+}
+
+static struct err *on_bridge_up(struct ipc_call *c, struct net_bridge_up_req *req)
+{
+    struct fixture *f = c->ctx;
+
+    f->network = req->network;
+    f->network.bridge = arena_strdup(f->arena, req->network.bridge);
+    f->network.uplink = arena_strdup(f->arena, req->network.uplink);
+    if (!f->n_bridge_failures)
+        return NULL;
+    f->n_bridge_failures--;
+    return err_internal("the bridge is up");
 }
 
 static struct err *stuck(struct fixture *f)
@@ -287,9 +301,11 @@ static struct err *on_tap_move(struct ipc_call *c, struct net_tap_move_req *req)
     return stuck(f);
 }
 
-static const struct net_ops net_fake = {
-    .scan = on_net_scan, .bridge_down = on_bridge_down, .tap_lock = on_tap_lock, .tap_move = on_tap_move
-};
+static const struct net_ops net_fake = { .scan = on_net_scan,
+    .bridge_up = on_bridge_up,
+    .bridge_down = on_bridge_down,
+    .tap_lock = on_tap_lock,
+    .tap_move = on_tap_move };
 
 /* the whole */
 

@@ -1,5 +1,6 @@
 #pragma once
 #include "core/core.h"
+#include "gen/ipc_net.h"
 #include "ipc/ipc.h"
 #include "store/store.h"
 #include "test.h"
@@ -25,7 +26,9 @@ struct fixture {
         uint64_t kbps;
         size_t n_failures; /* so many are refused first */
     } cable;
-    const char *bridge_down; /* the last that net was to remove */
+    const char *bridge_down;    /* the last that net was to remove */
+    struct net_network network; /* the last that it was to bring up; the texts are in the arena */
+    size_t n_bridge_failures;   /* so many are refused first */
     struct arena *arena;
     const char *session;
 };

@@ -7,6 +7,7 @@
 #include "core/message.h"
 #include "core/nvram.h"
 #include "core/guest_report.h"
+#include "core/pif.h"
 #include "core/suspend.h"
 #include "core/vm.h"
 #include "core/vtpm.h"
@@ -46,9 +47,13 @@ static void take_devices(struct core *c, struct tx *t, const char *vm_ref, const
     }
     for (size_t i = 0; vm && i < row_n_related(vm, F_VM_VIFs); i++) {
         const struct row *vif = row_related(vm, F_VM_VIFs, i);
+        bool is_there = map_get(there, row_ref(vif));
 
-        if (row_get(vif, F_VIF_current_operations)->n == 0)
-            tx_set(t, row_ref(vif), F_VIF_currently_attached, value_bool(map_get(there, row_ref(vif)) != NULL));
+        if (row_get(vif, F_VIF_current_operations)->n)
+            continue;
+        tx_set(t, row_ref(vif), F_VIF_currently_attached, value_bool(is_there));
+        if (is_there)
+            pif_note_plugged(c, t, row_str(vif, F_VIF_network));
     }
 }
 

@@ -9,6 +9,8 @@ bool host_has_capability(const struct row *host, const char *prefix);
 struct err *host_take_inventory(struct core *c) MUST_CHECK;
 /* PIFs and their networks from the host's interfaces. [waits] */
 struct err *host_scan_pifs(struct core *c) MUST_CHECK;
+/* This host's PIF of that name, no VLAN; NULL. */
+const struct row *host_pif_find(struct core *c, const char *device);
 
 struct err *bootstrap_roles(struct core *c) MUST_CHECK;
 struct err *bootstrap_templates(struct core *c) MUST_CHECK;

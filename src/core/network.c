@@ -5,22 +5,11 @@
 #include "core/blob.h"
 #include "core/implicit.h"
 #include "core/ops.h"
+#include "core/pif.h"
 
 /* network: a bridge, with an uplink or internal to each host (semantics.md 15.1). */
 
 #define BRIDGE_MAX 15
-
-/* The network's interface on this host: a physical one; what lies on top of it is made by its own class. */
-static const char *uplink_of(struct arena *a, const struct row *network)
-{
-    for (size_t i = 0; i < row_n_related(network, F_network_PIFs); i++) {
-        const struct row *pif = row_related(network, F_network_PIFs, i);
-
-        if (row_bool(pif, F_PIF_physical) && ref_is_null(row_str(pif, F_PIF_bond_slave_of)))
-            return arena_strdup(a, row_str(pif, F_PIF_device));
-    }
-    return "";
-}
 
 const char *network_ipv6_plain(struct arena *a, const char *with_prefix)
 {
@@ -30,12 +19,19 @@ const char *network_ipv6_plain(struct arena *a, const char *with_prefix)
     return inet_pton(AF_INET6, plain, &ip) == 1 && !IN6_IS_ADDR_LINKLOCAL(&ip) ? plain : "";
 }
 
-struct net_network network_plan(struct arena *a, const struct row *network)
+struct net_network network_plan(const struct core *c, struct arena *a, const struct row *network)
 {
+    const struct row *pif = pif_of_network(c, network);
+    bool has_uplink = pif && row_bool(pif, F_PIF_managed) && ref_is_null(row_str(pif, F_PIF_bond_slave_of));
+    int64_t tag = has_uplink ? row_int(pif, F_PIF_VLAN) : -1;
+
     return (struct net_network){
         .bridge = arena_strdup(a, row_str(network, F_network_bridge)),
         .mtu = (uint64_t)row_int(network, F_network_MTU),
-        .uplink = uplink_of(a, network),
+        .uplink = has_uplink ? arena_strdup(a, row_str(pif, F_PIF_device)) : "",
+        .tagged = tag >= 0,
+        .tag = tag >= 0 ? (uint32_t)tag : 0,
+        .theirs = !row_bool(network, F_network_managed),
         .nat = arena_strdup(a, row_map_str(network, F_network_other_config, "nat")),
     };
 }
@@ -137,7 +133,7 @@ static struct err *destroy(struct call *c, const char *ref, bool *ret_done)
     if (!managed)
         return NULL;
     TRY(core_need_net(c->core, &net));
-    return net_bridge_down(net, c->arena, &(struct net_bridge_down_req){ .bridge = bridge });
+    return net_bridge_down(net, c->arena, &(struct net_bridge_down_req){ .bridge = bridge, .nic = "" });
 }
 
 static struct err *add_purpose(struct call *c, const struct network_add_purpose_args *a, struct value *ret)

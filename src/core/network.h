@@ -9,7 +9,10 @@
  * as "nat": the host's own address in it with prefix length. The texts are
  * copied into the arena.
  */
-struct net_network network_plan(struct arena *a, const struct row *network);
+struct net_network network_plan(const struct core *c, struct arena *a, const struct row *network);
+
+/* VIF_IN_USE, or OTHER_OPERATION_IN_PROGRESS: no cable ends in it, nor will one of which it is said already. */
+struct err *network_check_unused(const struct core *c, const struct row *network) MUST_CHECK;
 
 /* An address as fields IPv6 have it, without its prefix length; "" for one of the link only (RFC 4291, section 2.5.6).
  */

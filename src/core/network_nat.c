@@ -51,8 +51,7 @@ struct err *network_nat_check(const struct value *other_config, bool ours)
     return NULL;
 }
 
-/* No cable ends in it, nor will one of which it is said already. */
-static struct err *check_unused(struct core *c, const struct row *network)
+struct err *network_check_unused(const struct core *c, const struct row *network)
 {
     for (size_t i = 0; i < row_n_related(network, F_network_VIFs); i++) {
         const struct row *vif = row_related(network, F_network_VIFs, i), *vm = row_follow(c->store, vif, F_VIF_VM);
@@ -84,7 +83,7 @@ struct err *network_nat_change(struct call *c, const struct row *network, const 
         return NULL;
     TRY(core_need_net(c->core, &net));
     TRY(call_row(c, C_network, ref, &network));
-    TRY(check_unused(c->core, network));
+    TRY(network_check_unused(c->core, network));
     const char *bridge = arena_strdup(c->arena, row_str(network, F_network_bridge));
-    return net_bridge_down(net, c->arena, &(struct net_bridge_down_req){ .bridge = bridge });
+    return net_bridge_down(net, c->arena, &(struct net_bridge_down_req){ .bridge = bridge, .nic = "" });
 }

@@ -2,6 +2,7 @@
 #include <string.h>
 #include "core/implicit.h"
 #include "core/ops.h"
+#include "core/pif.h"
 #include "core/vif.h"
 #include "core/vm.h"
 #include "gen/ipc_host.h"
@@ -149,7 +150,11 @@ static struct err *vif_plug(struct call *c, const struct VIF_plug_args *a, struc
     TRY(vm_of(c, a->self, &vif, &req.vm));
     TRY(vm_plan_nic(c, vif, &req.nic));
     TRY(host_nic_plug(host, c->arena, &req));
-    return core_set(c->core, a->self, F_VIF_currently_attached, value_bool(true));
+    TRY(call_row(c, C_VIF, a->self, &vif));
+    struct tx *t = tx_begin(c->core->store);
+    tx_set(t, a->self, F_VIF_currently_attached, value_bool(true));
+    pif_note_plugged(c->core, t, row_str(vif, F_VIF_network));
+    return tx_commit(t);
 }
 
 static struct err *unplug(struct call *c, const char *self, bool force)

@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "base/vec.h"
 #include "core/ops.h"
+#include "core/pif.h"
 #include "core/vif.h"
 #include "core/vm.h"
 #include "gen/ipc_host.h"
@@ -74,6 +75,16 @@ static struct err *check_settled(const struct call *c, const struct row *vif)
     return vm ? ops_conflict(&vm_ops, vm) : NULL;
 }
 
+static struct err *note_uplink(struct call *c, const char *ref)
+{
+    const struct row *vif = store_find_of(c->core->store, C_VIF, ref);
+    struct tx *t = tx_begin(c->core->store);
+
+    if (vif && has_cable(c->core, vif))
+        pif_note_plugged(c->core, t, row_str(vif, F_VIF_network));
+    return tx_commit(t);
+}
+
 static struct err *change(struct call *c, const struct row *vif, const struct field *f, struct value v)
 {
     struct value old = value_copy(c->arena, row_get(vif, f));
@@ -82,7 +93,7 @@ static struct err *change(struct call *c, const struct row *vif, const struct fi
     TRY(core_set(c->core, ref, f, v));
     struct err *e = apply(c, ref, f == F_VIF_network);
     if (!e)
-        return NULL;
+        return f == F_VIF_network ? note_uplink(c, ref) : NULL;
     e = err_first(e, core_set(c->core, ref, f, old));
     return err_first(e, apply(c, ref, f == F_VIF_network));
 }

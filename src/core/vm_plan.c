@@ -138,7 +138,7 @@ struct err *vm_plan_nic(struct call *c, const struct row *vif, struct vm_nic *re
         .vif = arena_strdup(c->arena, row_ref(vif)),
         .position = position,
         .mac = arena_strdup(c->arena, row_str(vif, F_VIF_MAC)),
-        .network = network_plan(c->arena, network),
+        .network = network_plan(c->core, c->arena, network),
         .lock = vif_lock(c->arena, vif, network),
         .mtu = mtu > 0 ? mtu : row_int(network, F_network_MTU),
         .model = vm ? nic_model(vm) : "virtio",

@@ -12,7 +12,7 @@ struct net_backend {
     void *ctx;
     struct err *(*scan)(void *ctx, struct arena *a, struct net_nic **ret_nics, size_t *ret_n);
     struct err *(*bridge_up)(void *ctx, const struct net_network *network);
-    struct err *(*bridge_down)(void *ctx, const char *bridge);
+    struct err *(*bridge_down)(void *ctx, const struct net_bridge_down_req *req);
     /* *ret_fd may be -1: the link stays down. ret_name has 16 bytes. */
     struct err *(*tap_open)(void *ctx, const struct net_tap_open_req *req, int *ret_fd, char *ret_name);
     struct err *(*tap_lock)(void *ctx, const struct net_tap_lock_req *req);
@@ -24,6 +24,7 @@ void net_backend_free(struct net_backend *b); /* the members, not b itself */
 
 /* The interface of user-mode networking within a private network (daemons/net/space.h): a host's only NIC there. */
 #define NET_UPLINK "uplink0"
+#define NET_TAG_MAX 4094        /* of IEEE 802.1Q; 4095 is nobody's */
 #define NET_TAP_PREFIX "rnytap" /* of guests' taps, each of which goes with its last descriptor */
 
 /* A name that Linux takes for an interface: 1 to 15 bytes, no blank, no '/', neither "." nor "..", no '%'. */

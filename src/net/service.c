@@ -42,6 +42,8 @@ static struct err *network_up(struct net_backend *b, const struct net_network *n
         TRY(name_check(network->uplink));
     if (*network->uplink && *network->nat)
         return err_internal("a network has an uplink, or NAT");
+    if (network->tagged && (!*network->uplink || network->tag > NET_TAG_MAX))
+        return err_internal("%u is no tag", network->tag);
     return b->bridge_up(b->ctx, network);
 }
 
@@ -55,7 +57,9 @@ static struct err *on_bridge_down(struct ipc_call *c, struct net_bridge_down_req
     struct net_backend *b = c->ctx;
 
     TRY(name_check(req->bridge));
-    return b->bridge_down(b->ctx, req->bridge);
+    if (*req->nic)
+        TRY(name_check(req->nic));
+    return b->bridge_down(b->ctx, req);
 }
 
 static struct err *on_tap_open(struct ipc_call *c, struct net_tap_open_req *req, struct net_tap_open_rep *rep)

@@ -41,7 +41,7 @@ static struct vm_plan sample(struct arena *a)
     static struct vm_nic nics[] = { { .vif = "OpaqueRef:vif",
         .position = 1,
         .mac = "02:00:00:00:00:01",
-        .network = { .bridge = "xenbr0", .mtu = 1500, .uplink = "eth0", .nat = "" },
+        .network = { .bridge = "xenbr0", .mtu = 1500, .uplink = "eth0", .tagged = true, .tag = 5, .nat = "" },
         .lock = { .mode = "locked", .ipv4 = addresses, .n_ipv4 = 1, .kbps = 9 },
         .mtu = 1500,
         .model = "virtio",

@@ -80,9 +80,17 @@ static void storage_down(void *ctx, struct ipc_peer *p)
     core_set_storage(((struct daemon *)ctx)->core, NULL);
 }
 
+static void restore_networks(void *arg)
+{
+    core_restore_networks(((struct daemon *)arg)->core);
+}
+
 static void net_up(void *ctx, struct ipc_peer *p)
 {
-    core_set_net(((struct daemon *)ctx)->core, p);
+    struct daemon *d = ctx;
+
+    core_set_net(d->core, p);
+    fiber_start(d->loop, "restore networks", restore_networks, d);
 }
 
 static void net_down(void *ctx, struct ipc_peer *p)

@@ -64,6 +64,23 @@ struct err *link_silence(struct nl *n, int index)
     return nl_send(n, m, "silence interface");
 }
 
+struct err *link_vlan(struct nl *n, int parent, uint32_t tag, const char *name)
+{
+    struct nlmsghdr *m = begin(n, RTM_NEWLINK, 0, 0, 0);
+    struct nlattr *info, *data;
+
+    m->nlmsg_flags |= NLM_F_CREATE | NLM_F_EXCL;
+    mnl_attr_put_strz(m, IFLA_IFNAME, name);
+    mnl_attr_put_u32(m, IFLA_LINK, (uint32_t)parent);
+    info = mnl_attr_nest_start(m, IFLA_LINKINFO);
+    mnl_attr_put_strz(m, IFLA_INFO_KIND, "vlan");
+    data = mnl_attr_nest_start(m, IFLA_INFO_DATA);
+    mnl_attr_put_u16(m, IFLA_VLAN_ID, (uint16_t)tag);
+    mnl_attr_nest_end(m, data);
+    mnl_attr_nest_end(m, info);
+    return nl_send(n, m, "make a VLAN");
+}
+
 struct err *link_delete(struct nl *n, int index)
 {
     return nl_send(n, begin(n, RTM_DELLINK, index, 0, 0), "remove interface");

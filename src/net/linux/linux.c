@@ -1,21 +1,16 @@
 #include "net/linux/linux.h"
 #include <arpa/inet.h>
-#include <linux/if_link.h>
-#include <linux/rtnetlink.h>
-#include <stdio.h>
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
-#include "base/log.h"
-#include "net/linux/gateway.h"
+#include "gen/errors.h"
+#include "net/linux/bridge.h"
 #include "net/linux/link.h"
-#include "net/linux/move.h"
 #include "net/linux/nat.h"
 #include "net/linux/nl.h"
 #include "net/linux/scan.h"
 #include "net/linux/tap.h"
-
-#define OURS "runnymede"
-#define GATEWAY_MS 3000
+#include "net/linux/uplink.h"
 
 struct linux_net {
     struct nl *nl;   /* owned */
@@ -23,116 +18,13 @@ struct linux_net {
     struct net_dhcp dhcp;
 };
 
-/* A bridge of ours has the alias "runnymede" or "runnymede UPLINK". */
-static bool is_ours(const struct nl_link *l)
-{
-    return cstr_eq(l->alias, OURS) || cstr_starts(l->alias, OURS " ");
-}
-
-static const char *uplink_of(const struct nl_link *l)
-{
-    return cstr_starts(l->alias, OURS " ") ? l->alias + sizeof(OURS) : "";
-}
-
-/* A kernel picks a bridge's address anew with every port unless it was set once: so it is set, to the one it has. */
-static struct err *bridge_make(struct nl *n, const char *name, struct nl_links *links)
-{
-    struct nlmsghdr *m = nl_begin(n, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL);
-    struct ifinfomsg *ifi = mnl_nlmsg_put_extra_header(m, sizeof(*ifi));
-    struct nlattr *info, *data;
-    struct nl_link *l;
-
-    ifi->ifi_family = AF_UNSPEC;
-    mnl_attr_put_strz(m, IFLA_IFNAME, name);
-    info = mnl_attr_nest_start(m, IFLA_LINKINFO);
-    mnl_attr_put_strz(m, IFLA_INFO_KIND, "bridge");
-    data = mnl_attr_nest_start(m, IFLA_INFO_DATA);
-    mnl_attr_put_u32(m, IFLA_BR_STP_STATE, 0);
-    mnl_attr_nest_end(m, data);
-    mnl_attr_nest_end(m, info);
-    TRY(nl_send(n, m, "make bridge"));
-
-    TRY(nl_links_read(n, links));
-    l = nl_links_find(links, name);
-    if (!l)
-        return err_internal("bridge %s vanished", name);
-    TRY(link_alias(n, l->index, OURS));
-    snprintf(l->alias, sizeof(l->alias), OURS);
-    return link_mac(n, l->index, l->mac);
-}
-
-/* The interface, its addresses and routes as they were. */
-static struct err *uplink_back(struct nl *n, int port, int bridge)
-{
-    struct err *e = link_master(n, port, 0);
-
-    return err_first(e, move_addresses(n, bridge, port));
-}
-
-/* Its addresses and routes go into the bridge with it; where the gateway is lost by that, all of it comes back. */
-static struct err *uplink_move(struct nl *n, int port, int bridge, const char *name)
-{
-    struct in_addr gateway;
-    bool known = gateway_known(n, port, &gateway);
-    struct err *e;
-
-    TRY(link_master(n, port, bridge));
-    e = move_addresses(n, port, bridge);
-    if (!e && known && !gateway_answers(n, bridge, gateway, GATEWAY_MS))
-        e = err_internal("the host's gateway does not answer with %s in a bridge: taken out again", name);
-    if (e)
-        err_ignore(uplink_back(n, port, bridge), "undoing: the first error is the one to tell");
-    return e;
-}
-
-static struct err *uplink_add(struct nl *n, struct nl_link *bridge, struct nl_links *links, const char *name)
-{
-    struct nl_link *l = nl_links_find(links, name);
-
-    if (!l)
-        return err_internal("there is no interface %s", name);
-    if (cstr_eq(l->kind, "tun"))
-        return err_internal("%s is the way out of user-mode networking: it serves NAT, not a bridge", name);
-    if (l->master == bridge->index)
-        return NULL;
-    if (l->master)
-        return err_internal("interface %s belongs to something else already", name);
-    if (is_ours(bridge)) {
-        snprintf(bridge->alias, sizeof(bridge->alias), OURS " %s", name);
-        TRY(link_alias(n, bridge->index, bridge->alias));
-        TRY(link_mac(n, bridge->index, l->mac));
-    }
-    TRY(link_up(n, l->index, true));
-    return uplink_move(n, l->index, bridge->index, name);
-}
-
-/* What a process of ours left half done when it died: an uplink is in its bridge with its addresses, or it is not. */
-static struct err *reconcile(struct nl *n)
-{
-    AUTO(nl_links_done) struct nl_links links = { 0 };
-
-    TRY(nl_links_read(n, &links));
-    for (size_t i = 0; i < links.v.len; i++) {
-        const struct nl_link *bridge = &links.v.p[i];
-        const struct nl_link *port =
-            cstr_eq(bridge->kind, "bridge") && *uplink_of(bridge) ? nl_links_find(&links, uplink_of(bridge)) : NULL;
-
-        if (!port)
-            continue;
-        struct err *e = port->master == bridge->index ? move_addresses(n, port->index, bridge->index)
-                                                      : move_addresses(n, bridge->index, port->index);
-        log_err(LOG_ERROR_, "addresses of an interface and its bridge could not be put right", e);
-    }
-    return NULL;
-}
-
 static struct err *nat(struct linux_net *ln, const struct nl_link *bridge, const char *gateway)
 {
     struct subnet net;
 
     if (!subnet_parse(gateway, &net))
         return err_internal("%s is no host's address in a network", gateway);
-    if (!is_ours(bridge))
+    if (!link_is_ours(bridge))
         return err_internal("bridge %s is somebody else's", bridge->name);
     if (!ln->nft)
         return err_internal("no packet filter, so no NAT");
@@ -143,63 +35,70 @@ static struct err *nat(struct linux_net *ln, const struct nl_link *bridge, const
     return ln->dhcp.serve(ln->dhcp.ctx, &range);
 }
 
+static struct err *bridge_set(
+    struct linux_net *ln, struct nl_links *links, struct nl_link *bridge, const struct net_network *network)
+{
+    int index = bridge->index;
+
+    TRY(link_up(ln->nl, index, true)); /* routes can only move to what is up */
+    TRY(uplink_set(ln->nl, links, bridge, network));
+    bridge = nl_links_at(links, index);
+    if (network->mtu >= 68 && network->mtu <= 65535 && bridge->mtu != network->mtu && link_is_ours(bridge))
+        TRY(link_mtu(ln->nl, index, (uint32_t)network->mtu));
+    return cstr_empty(network->nat) ? NULL : nat(ln, bridge, network->nat);
+}
+
+static struct err *bridge_is_there(struct nl_links *links, const char *name)
+{
+    const struct nl_link *l = nl_links_find(links, name);
+
+    return l && cstr_eq(l->kind, "bridge") ? NULL : err_bridge_not_available(name);
+}
+
 static struct err *linux_bridge_up(void *ctx, const struct net_network *network)
 {
     struct linux_net *ln = ctx;
-    const char *name = network->bridge, *uplink = network->uplink;
-    uint64_t mtu = network->mtu;
     AUTO(nl_links_done) struct nl_links links = { 0 };
-    struct nl_link *l;
+    struct nl_link *bridge = NULL;
     bool made = false;
-    struct err *e = NULL;
 
     TRY(nl_links_read(ln->nl, &links));
-    l = nl_links_find(&links, name);
-    if (!l) {
-        e = bridge_make(ln->nl, name, &links);
-        l = nl_links_find(&links, name);
-        made = true;
-    } else if (!cstr_eq(l->kind, "bridge")) {
-        return err_internal("%s is no bridge", name);
-    } else if (!*l->alias && !l->up) { /* made, but not to the end */
-        TRY(link_alias(ln->nl, l->index, OURS));
-        snprintf(l->alias, sizeof(l->alias), OURS);
-    }
-    if (!e && *uplink)
-        e = link_up(ln->nl, l->index, true); /* routes can only move to what is up */
-    if (!e && *uplink)
-        e = uplink_add(ln->nl, l, &links, uplink);
-    if (!e && mtu >= 68 && mtu <= 65535 && l->mtu != mtu && is_ours(l))
-        e = link_mtu(ln->nl, l->index, (uint32_t)mtu);
-    if (!e)
-        e = link_up(ln->nl, l->index, true);
-    if (!e && *network->nat)
-        e = nat(ln, l, network->nat);
-    if (e && made && l)
-        err_ignore(link_delete(ln->nl, l->index), "undoing: the first error is the one to tell");
+    if (network->theirs)
+        return bridge_is_there(&links, network->bridge);
+    TRY(bridge_find_or_make(ln->nl, &links, network->bridge, &bridge, &made));
+    int index = bridge->index;
+    struct err *e = bridge_set(ln, &links, bridge, network);
+    if (e && made)
+        err_ignore(link_delete(ln->nl, index), "undoing: the first error is the one to tell");
     return e;
 }
 
-static struct err *linux_bridge_down(void *ctx, const char *name)
+static struct err *bridge_remove(struct linux_net *ln, struct nl_links *links, const char *name)
 {
-    struct linux_net *ln = ctx;
-    AUTO(nl_links_done) struct nl_links links = { 0 };
-    struct nl_link *l;
+    struct nl_link *l = nl_links_find(links, name);
 
-    TRY(nl_links_read(ln->nl, &links));
-    l = nl_links_find(&links, name);
-    if (!l || !cstr_eq(l->kind, "bridge") || !is_ours(l))
+    if (!l || !cstr_eq(l->kind, "bridge") || !link_is_ours(l))
         return NULL;
-    for (size_t i = 0; i < links.v.len; i++)
-        if (links.v.p[i].master == l->index && !cstr_eq(links.v.p[i].name, uplink_of(l)))
-            return err_internal("bridge %s still has port %s", name, links.v.p[i].name);
+    for (size_t i = 0; i < links->v.len; i++)
+        if (links->v.p[i].master == l->index && !cstr_eq(links->v.p[i].name, bridge_uplink(l)))
+            return err_internal("bridge %s still has port %s", name, links->v.p[i].name);
     TRY(ln->dhcp.end(ln->dhcp.ctx, name));
     if (ln->nft && nft_name_valid(name))
         TRY(nat_down(ln->nft, name));
-    struct nl_link *uplink = nl_links_find(&links, uplink_of(l));
-    if (uplink && uplink->master == l->index)
-        TRY(uplink_back(ln->nl, uplink->index, l->index));
+    TRY(uplink_clear(ln->nl, links, l));
     return link_delete(ln->nl, l->index);
+}
+
+static struct err *linux_bridge_down(void *ctx, const struct net_bridge_down_req *req)
+{
+    struct linux_net *ln = ctx;
+    AUTO(nl_links_done) struct nl_links links = { 0 };
+    const struct nl_link *nic;
+
+    TRY(nl_links_read(ln->nl, &links));
+    TRY(bridge_remove(ln, &links, req->bridge));
+    nic = nl_links_find(&links, req->nic);
+    return nic ? link_up(ln->nl, nic->index, false) : NULL;
 }
 
 static struct err *linux_tap_open(void *ctx, const struct net_tap_open_req *req, int *ret_fd, char *ret_name)
@@ -252,7 +151,7 @@ struct err *linux_net_resume(struct net_backend *b)
     for (size_t i = 0; i < n; i++) {
         const struct nl_link *l = nl_links_find(&links, nics[i].device);
 
-        if (l && cstr_eq(l->kind, "bridge") && is_ours(l) && !*uplink_of(l) && *nics[i].ip)
+        if (l && cstr_eq(l->kind, "bridge") && link_is_ours(l) && !*bridge_uplink(l) && *nics[i].ip)
             e = err_first(e, nat(ln, l, arena_printf(a, "%s/%u", nics[i].ip, prefix_of(nics[i].netmask))));
     }
     return e;
@@ -281,7 +180,7 @@ struct err *linux_net_init(struct net_backend *b, const struct net_dhcp *dhcp)
         nft_close(nft);
         nft = NULL;
     }
-    TRY(reconcile(nl));
+    TRY(uplink_reconcile(nl));
     struct linux_net *ln = mem_new(struct linux_net);
     ln->nl = MOVE(nl);
     ln->nft = nft;

@@ -13,62 +13,8 @@
 #include "base/proc.h"
 #include "base/str.h"
 #include "net/linux/gateway.h"
+#include "net/linux/wire_test.h"
 #include "test.h"
-
-/* Each test has a network namespace of its own; without the right to make one it is skipped, visibly. */
-static bool in_own_network(void)
-{
-    if (unshare(CLONE_NEWNET) == 0)
-        return true;
-    printf("SKIP: no right to make a network namespace\n");
-    return false;
-}
-
-static void run(const char *const *argv, int expected)
-{
-    AUTO(fd_drop) int pidfd = -1;
-    int status = -1;
-    pid_t pid;
-
-    CHECK_OK(proc_spawn(&(struct proc_spec){ .argv = argv }, &pid, &pidfd));
-    CHECK(waitpid(pid, &status, 0) == pid);
-    CHECK_INT(WEXITSTATUS(status), expected);
-}
-#define IP(...) run((const char *const[]){ "/usr/sbin/ip", __VA_ARGS__, NULL }, 0)
-
-static const struct net_nic *nic_find(struct arena *a, struct net_backend *b, const char *name)
-{
-    struct net_nic *nics;
-    size_t n;
-
-    CHECK_OK(b->scan(b->ctx, a, &nics, &n));
-    for (size_t i = 0; i < n; i++)
-        if (cstr_eq(nics[i].device, name))
-            return &nics[i];
-    return NULL;
-}
-
-/* Who would hand out addresses, and what it was told. */
-static struct net_range served;
-
-static struct err *serve(void *ctx UNUSED, const struct net_range *range)
-{
-    served = *range;
-    return NULL;
-}
-
-static struct err *end(void *ctx UNUSED, const char *bridge UNUSED)
-{
-    served = (struct net_range){ 0 };
-    return NULL;
-}
-
-static const struct net_dhcp dhcp = { NULL, serve, end };
-
-static struct err *bridge_up(struct net_backend *b, const char *name, const char *uplink)
-{
-    return b->bridge_up(b->ctx, &(struct net_network){ .bridge = name, .mtu = 1500, .uplink = uplink, .nat = "" });
-}
 
 TEST(a_tap_joins_the_bridge_and_vanishes_with_its_descriptor)
 {
@@ -89,11 +35,11 @@ TEST(a_tap_joins_the_bridge_and_vanishes_with_its_descriptor)
     CHECK_OK(b.tap_open(b.ctx, &req, &tap, name));
     CHECK(tap > 0);
     CHECK(if_nametoindex(name));
-    CHECK_ERR(b.bridge_down(b.ctx, "xapi0"), "INTERNAL_ERROR"); /* a port is left */
+    CHECK_ERR(bridge_down(&b, "xapi0"), "INTERNAL_ERROR"); /* a port is left */
     fd_drop(&tap);
     CHECK(!if_nametoindex(name));
-    CHECK_OK(b.bridge_down(b.ctx, "xapi0"));
-    CHECK_OK(b.bridge_down(b.ctx, "xapi0"));
+    CHECK_OK(bridge_down(&b, "xapi0"));
+    CHECK_OK(bridge_down(&b, "xapi0"));
     CHECK(!nic_find(a, &b, "xapi0"));
     net_backend_free(&b);
 }
@@ -128,7 +74,7 @@ TEST(addresses_and_routes_move_to_the_bridge_and_back)
     CHECK_ERR(bridge_up(&b, "xenbr1", "up0"), "INTERNAL_ERROR"); /* it is taken */
     CHECK(!nic_find(a, &b, "xenbr1"));
 
-    CHECK_OK(b.bridge_down(b.ctx, "xenbr0"));
+    CHECK_OK(bridge_down(&b, "xenbr0"));
     nic = nic_find(a, &b, "up0");
     CHECK_STR(nic->bridge, "");
     CHECK_STR(nic->ip, "10.1.2.3");
@@ -152,7 +98,7 @@ TEST(somebody_elses_bridge_is_used_but_not_removed)
     IP("link", "add", "virbr0", "type", "bridge");
     IP("link", "set", "virbr0", "alias", "theirs", "up");
     CHECK_OK(bridge_up(&b, "virbr0", ""));
-    CHECK_OK(b.bridge_down(b.ctx, "virbr0"));
+    CHECK_OK(bridge_down(&b, "virbr0"));
     CHECK(nic_find(a, &b, "virbr0"));
     net_backend_free(&b);
 }
@@ -281,53 +227,11 @@ TEST(a_nat_network_has_an_address_and_rules_of_its_own)
 
     n.nat = "10.87.5.1";
     CHECK_ERR(b.bridge_up(b.ctx, &n), "INTERNAL_ERROR");
-    CHECK_OK(b.bridge_down(b.ctx, "nat0"));
+    CHECK_OK(bridge_down(&b, "nat0"));
     CHECK_INT(served.mask.s_addr, 0);
     run((const char *const[]){ "/usr/sbin/nft", "list", "table", "inet", "runnymede-nat0", NULL }, 1);
     net_backend_free(&b);
 }
-
-/* An Ethernet frame of the smallest size. */
-static void frame(unsigned char *f, const char *from, uint16_t type)
-{
-    memset(f, 0, 60);
-    memset(f, 0xff, 6);
-    CHECK(sscanf(from, "%hhx:%hhx:%hhx:%hhx:%hhx:%hhx", &f[6], &f[7], &f[8], &f[9], &f[10], &f[11]) == 6);
-    f[12] = (unsigned char)(type >> 8);
-    f[13] = (unsigned char)type;
-}
-
-/* Sends as the guest would: a tap's frames have ten bytes before them (IFF_VNET_HDR). False: its cable is cut. */
-static bool send_long(int tap, const unsigned char *f, size_t len)
-{
-    unsigned char with_header[128] = { 0 };
-
-    memcpy(with_header + 10, f, len);
-    return write(tap, with_header, len + 10) == (ssize_t)len + 10;
-}
-
-static void send_frame(int tap, const unsigned char *f)
-{
-    CHECK(send_long(tap, f, 60));
-}
-
-/* The next frame of this type that comes out of the other tap within 0.3 s. */
-static bool hears(int tap, uint16_t type)
-{
-    for (unsigned char f[2048];;) {
-        struct pollfd p = { .fd = tap, .events = POLLIN };
-
-        if (poll(&p, 1, 300) <= 0)
-            return false;
-        ssize_t n = read(tap, f, sizeof(f));
-        if (n >= 24 && f[22] == type >> 8 && f[23] == (type & 0xff))
-            return true;
-    }
-}
-
-#define MINE "52:54:00:00:00:01"
-#define YOURS "52:54:00:00:00:02"
-#define VM "11111111-2222-4333-8444-555555555555"
 
 static const struct net_tap_open_req yours = {
     .bridge = "xapi0", .vm = "b", .mac = YOURS, .mtu = 1500, .lock = { .mode = "unlocked" }
@@ -484,26 +388,6 @@ static void ipv6_frame(unsigned char *f, const char *from, const char *ip, uint8
     f[54] = type;
     if (target)
         CHECK(inet_pton(AF_INET6, target, f + 62) == 1);
-}
-
-/* The bridge has things to say as well: it must be this very frame, and not one that was sent before. */
-static bool passes(int from, int to, const unsigned char *f)
-{
-    size_t len = f[12] == 0x86 ? 78 : 60;
-    unsigned char before[2048];
-
-    while (read(to, before, sizeof(before)) > 0)
-        continue;
-    if (!send_long(from, f, len))
-        return false;
-    for (unsigned char got[2048];;) {
-        struct pollfd p = { .fd = to, .events = POLLIN };
-
-        if (poll(&p, 1, 300) <= 0)
-            return false;
-        if (read(to, got, sizeof(got)) >= (ssize_t)len + 10 && memcmp(got + 10, f, len) == 0)
-            return true;
-    }
 }
 
 #define NS 135

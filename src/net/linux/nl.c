@@ -128,11 +128,25 @@ static void text_copy(char *to, size_t size, const struct nlattr *attr)
     to[len] = 0;
 }
 
+/* The kind comes before what only it has. */
+static void link_info(struct nl_link *l, const struct nlattr *info)
+{
+    const struct nlattr *attr, *in;
+
+    mnl_attr_for_each_nested(attr, info)
+    {
+        if (mnl_attr_get_type(attr) == IFLA_INFO_KIND)
+            text_copy(l->kind, sizeof(l->kind), attr);
+        else if (mnl_attr_get_type(attr) == IFLA_INFO_DATA && cstr_eq(l->kind, "vlan"))
+            mnl_attr_for_each_nested(in, attr) if (mnl_attr_get_type(in) == IFLA_VLAN_ID) l->tag = mnl_attr_get_u16(in);
+    }
+}
+
 static void on_link(void *arg, const struct nlmsghdr *m)
 {
     struct nl_links *links = arg;
     const struct ifinfomsg *ifi = mnl_nlmsg_get_payload(m);
-    const struct nlattr *attr, *in;
+    const struct nlattr *attr;
     struct nl_link l = { .index = ifi->ifi_index };
 
     l.ethernet = ifi->ifi_type == ARPHRD_ETHER;
@@ -159,9 +173,11 @@ static void on_link(void *arg, const struct nlmsghdr *m)
         case IFLA_CARRIER:
             l.carrier = mnl_attr_get_u8(attr);
             break;
+        case IFLA_LINK:
+            l.parent = (int)mnl_attr_get_u32(attr);
+            break;
         case IFLA_LINKINFO:
-            mnl_attr_for_each_nested(in, attr) if (mnl_attr_get_type(in) == IFLA_INFO_KIND)
-                text_copy(l.kind, sizeof(l.kind), in);
+            link_info(&l, attr);
             break;
         default:
             break;

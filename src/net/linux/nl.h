@@ -25,8 +25,10 @@ struct err *nl_dump(struct nl *n, uint16_t type, uint8_t family, nl_fn *fn, void
 /* The interfaces as they are. */
 struct nl_link {
     int index, master; /* master 0: none */
+    int parent;        /* of a VLAN: the interface that it is on; 0: none */
+    uint32_t tag;      /* of a VLAN */
     char name[16];
-    char kind[16];  /* "bridge", "tun", "veth"; "" for hardware */
+    char kind[16];  /* "bridge", "vlan", "tun", "veth"; "" for hardware */
     char alias[64]; /* a tap's: uuid of its VM, "/", its number */
     uint8_t mac[6];
     bool ethernet, carrier, up;

@@ -186,6 +186,7 @@ struct err *scan_interfaces(struct nl *n, struct arena *a, struct net_nic **ret_
         nic->mac = arena_printf(
             a, "%02x:%02x:%02x:%02x:%02x:%02x", l->mac[0], l->mac[1], l->mac[2], l->mac[3], l->mac[4], l->mac[5]);
         nic->mtu = l->mtu;
+        nic->up = l->up;
         nic->carrier = l->carrier && l->up;
         nic->bridge = port ? arena_strdup(a, master->name) : "";
         hardware(a, l, nic);

@@ -3,16 +3,22 @@
 #include "base/map.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "gen/errors.h"
+
+#define N_NICS 2
 
 struct sim {
     struct map *bridges; /* name -> struct bridge */
+    bool off[N_NICS];    /* interfaces that were switched off */
     bool with_taps;
     unsigned taps;
 };
 
 struct bridge {
     uint64_t mtu;
-    char *uplink;
+    char *uplink; /* owned; "" for none */
+    bool tagged;
+    uint32_t tag;
 };
 
 static void bridge_free(struct bridge *b)
@@ -21,20 +27,26 @@ static void bridge_free(struct bridge *b)
     free(b);
 }
 
+static bool has_uplink(const struct bridge *b, const struct net_network *n)
+{
+    return cstr_eq(b->uplink, n->uplink) && b->tagged == n->tagged && (!b->tagged || b->tag == n->tag);
+}
+
 /* One wired interface with an address, in the bridge that took it. */
 static struct err *sim_scan(void *ctx, struct arena *a, struct net_nic **ret_nics, size_t *ret_n)
 {
     struct sim *s = ctx;
-    struct net_nic *nics = arena_new_array(a, 2, struct net_nic);
+    struct net_nic *nics = arena_new_array(a, N_NICS, struct net_nic);
     size_t it = 0;
     const char *name;
     void *value;
 
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < N_NICS; i++) {
         nics[i] = (struct net_nic){ .device = i ? "eth1" : "eth0",
             .mac = i ? "02:00:00:00:01:01" : "02:00:00:00:01:00",
             .mtu = 1500,
-            .carrier = true,
+            .up = !s->off[i],
+            .carrier = !s->off[i],
             .speed = 10000,
             .duplex = true,
             .ip = i ? "" : "192.0.2.10",
@@ -48,11 +60,32 @@ static struct err *sim_scan(void *ctx, struct arena *a, struct net_nic **ret_nic
             .bridge = "",
             .physical = true };
         for (it = 0; map_next(s->bridges, &it, &name, &value);)
-            if (cstr_eq(((struct bridge *)value)->uplink, nics[i].device))
+            if (has_uplink(value, &(struct net_network){ .uplink = nics[i].device }))
                 nics[i].bridge = arena_strdup(a, name);
     }
     *ret_nics = nics;
-    *ret_n = 2;
+    *ret_n = N_NICS;
+    return NULL;
+}
+
+static int nic_find(const char *name)
+{
+    return cstr_eq(name, "eth0") ? 0 : cstr_eq(name, "eth1") ? 1 : -1;
+}
+
+/* An interface, or a VLAN of it, is in one bridge only. */
+static struct err *check_uplink(struct sim *s, const struct net_network *network)
+{
+    const char *name;
+    void *value;
+
+    if (cstr_empty(network->uplink))
+        return NULL;
+    if (nic_find(network->uplink) < 0)
+        return err_internal("there is no interface %s", network->uplink);
+    for (size_t it = 0; map_next(s->bridges, &it, &name, &value);)
+        if (!cstr_eq(name, network->bridge) && has_uplink(value, network))
+            return err_internal("interface %s belongs to something else already", network->uplink);
     return NULL;
 }
 
@@ -61,26 +94,33 @@ static struct err *sim_bridge_up(void *ctx, const struct net_network *network)
     struct sim *s = ctx;
     struct bridge *b = map_get(s->bridges, network->bridge);
 
+    if (network->theirs && !b)
+        return err_bridge_not_available(network->bridge);
+    TRY(check_uplink(s, network));
+    if (!cstr_empty(network->uplink))
+        s->off[nic_find(network->uplink)] = false;
     if (!b) {
         b = mem_new(struct bridge);
         map_put(s->bridges, network->bridge, b);
     }
     if (network->mtu)
         b->mtu = network->mtu;
-    if (*network->uplink) {
-        free(b->uplink);
-        b->uplink = mem_strdup(network->uplink);
-    }
+    free(b->uplink);
+    b->uplink = mem_strdup(cstr_empty(network->uplink) ? "" : network->uplink);
+    b->tagged = network->tagged;
+    b->tag = network->tag;
     return NULL;
 }
 
-static struct err *sim_bridge_down(void *ctx, const char *name)
+static struct err *sim_bridge_down(void *ctx, const struct net_bridge_down_req *req)
 {
     struct sim *s = ctx;
-    struct bridge *b = map_remove(s->bridges, name);
+    struct bridge *b = map_remove(s->bridges, req->bridge);
 
     if (b)
         bridge_free(b);
+    if (nic_find(req->nic) >= 0)
+        s->off[nic_find(req->nic)] = true;
     return NULL;
 }
 

@@ -20,8 +20,16 @@ TEST_FIBER(bridges_are_remembered_and_taps_opened)
     CHECK_ERR(net_tap_open(client, a, &tap_req, &tap), "INTERNAL_ERROR");
     CHECK_OK(
         net_bridge_up(client, a, &(struct net_bridge_up_req){ { .bridge = "xenbr0", .mtu = 1500, .uplink = "eth0" } }));
-    CHECK_OK(
-        net_bridge_up(client, a, &(struct net_bridge_up_req){ { .bridge = "xenbr0", .mtu = 1500, .uplink = "" } }));
+    struct net_bridge_up_req vlan = { { .bridge = "xapi5", .mtu = 1500, .uplink = "eth0", .tagged = true, .tag = 5 } };
+    CHECK_OK(net_bridge_up(client, a, &vlan)); /* of an interface that is in a bridge itself */
+    vlan.network.bridge = "xapi6";
+    CHECK_ERR(net_bridge_up(client, a, &vlan), "INTERNAL_ERROR");
+    vlan.network.tag = 4095;
+    CHECK_ERR(net_bridge_up(client, a, &vlan), "INTERNAL_ERROR");
+    vlan.network.tag = 6;
+    CHECK_OK(net_bridge_up(client, a, &vlan));
+    vlan.network.uplink = "eth7";
+    CHECK_ERR(net_bridge_up(client, a, &vlan), "INTERNAL_ERROR");
     CHECK_OK(net_tap_open(client, a, &tap_req, &tap));
     CHECK(tap.tap > 0);
     fd_drop(&tap.tap);

@@ -6,14 +6,8 @@ import socket
 import threading
 
 from bench import Failure, Skip, case
+from cases_shared import network
 from speaking import Guest, copy_speaking_guest
-
-
-def network(t, name, **other):
-    ref = t.x.network.create({"name_label": name, "name_description": "", "MTU": 1500, "other_config": other, "bridge": "",
-                              "managed": True, "tags": []})
-    t.on_end(t._quiet, "network.destroy", ref)
-    return ref
 
 
 def default_network(t):
