@@ -1,5 +1,6 @@
 /* Users, alerts, events, consoles. */
 #include <string.h>
+#include <unistd.h>
 #include "cli/console.h"
 #include "cli/convert.h"
 #include "cli/verb.h"
@@ -88,9 +89,17 @@ static struct err *role_remove(struct xe *x)
 
 static struct err *password_change(struct xe *x)
 {
-    const char *old = arg_get(&x->args, "old"), *new = NULL;
+    const char *old = arg_get(&x->args, "old"), *new = arg_get(&x->args, "new"), *again = new;
+    bool remote = *x->session; /* on the local socket nobody asks for the old one */
 
-    TRY(arg_need(&x->args, "new", &new));
+    if (!old && remote)
+        TRY(xe_ask_secret(x, "Old password", &old));
+    if (!new)
+        TRY(xe_ask_secret(x, "New password", &new));
+    if (!again && isatty(STDIN_FILENO)) /* nobody saw it */
+        TRY(xe_ask_secret(x, "The same again", &again));
+    if (again && strcmp(new, again) != 0)
+        return usage("these are two different passwords: nothing was changed");
     return CALL(x, NULL, "session.change_password", S(old ? old : ""), S(new));
 }
 
@@ -239,6 +248,8 @@ const struct verb other_verbs[] = {
     { "subject-role-add", role_add, "", "uuid,role-name,role-uuid", NULL,
         "Gives a subject a role, such as role-name=vm-admin." },
     { "subject-role-remove", role_remove, "", "uuid,role-name,role-uuid", NULL, "Takes a role from a subject." },
-    { "user-password-change", password_change, "new", "old", NULL, "Changes the password of the user who asks." },
+    { "user-password-change", password_change, "", "old,new", NULL,
+        "Changes the password of the user who asks: asks for the old and the new one, or reads them as two lines. As "
+        "arguments, old= and new=, others on this machine see them." },
     { 0 },
 };

@@ -170,24 +170,36 @@ struct err *xe_call(struct xe *x, const char *method, const struct value *params
 
 /* The session */
 
-static struct err *ask_password(char *text, size_t size)
+struct err *xe_ask_secret(struct xe *x, const char *prompt, const char **ret)
 {
+    char *text = arena_alloc(x->arena, PASSWORD_MAX);
     struct termios old, quiet;
     bool tty = tcgetattr(STDIN_FILENO, &old) == 0;
 
-    if (!tty)
-        return usage("no password: use -pw, -pwf FILE, XE_EXTRA_ARGS or ~/.xe");
-    quiet = old;
-    quiet.c_lflag &= ~(tcflag_t)ECHO;
-    fputs("Password: ", stderr);
-    tcsetattr(STDIN_FILENO, TCSAFLUSH, &quiet);
-    char *got = fgets(text, (int)size, stdin);
-    tcsetattr(STDIN_FILENO, TCSAFLUSH, &old);
-    fputs("\n", stderr);
+    if (tty) {
+        quiet = old;
+        quiet.c_lflag &= ~(tcflag_t)ECHO;
+        fprintf(stderr, "%s: ", prompt);
+        tcsetattr(STDIN_FILENO, TCSAFLUSH, &quiet);
+    }
+    char *got = fgets(text, PASSWORD_MAX, stdin);
+    if (tty) {
+        tcsetattr(STDIN_FILENO, TCSAFLUSH, &old);
+        fputs("\n", stderr);
+    }
     if (!got)
         return usage("no password given");
     text[strcspn(text, "\r\n")] = 0;
+    *ret = text;
     return NULL;
+}
+
+/* From the terminal alone: what else comes by standard input is the verb's. */
+static struct err *ask_password(struct xe *x, const char **ret)
+{
+    if (!isatty(STDIN_FILENO))
+        return usage("no password: use -pw, -pwf FILE, XE_EXTRA_ARGS or ~/.xe");
+    return xe_ask_secret(x, "Password", ret);
 }
 
 static struct err *password_of(struct xe *x, const char **ret)
@@ -199,9 +211,9 @@ static struct err *password_of(struct xe *x, const char **ret)
     *ret = x->args.password;
     if (x->args.password)
         return NULL;
-    *ret = text;
     if (!x->args.password_file)
-        return ask_password(text, PASSWORD_MAX);
+        return ask_password(x, ret);
+    *ret = text;
     TRY(file_read(AT_FDCWD, x->args.password_file, &b));
     memcpy(text, b.p ? b.p : "", b.len);
     text[strcspn(text, "\r\n")] = 0;

@@ -26,6 +26,8 @@ struct xe {
 
 struct err *xe_login(struct xe *x) MUST_CHECK;
 void xe_logout(struct xe *x);
+/* A line that the terminal does not show; where standard input is none, its next line. */
+struct err *xe_ask_secret(struct xe *x, const char *prompt, const char **ret) MUST_CHECK;
 
 /* A call with the session in front. The result lives in the arena. */
 struct err *xe_call(

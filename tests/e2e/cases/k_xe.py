@@ -250,6 +250,23 @@ def the_users_guide_tells_the_truth(t):
 
 
 @case
+def xe_changes_a_password_that_no_argument_shows(t):
+    xe = Shell(t)
+    old, new = t.host.password, "typed, not said"
+    for name, password in (("old", old), ("new", new)):
+        (xe.home / name).write_text(password + "\n")
+    change = ("-s", t.host.listen, "-p", str(t.host.http), "--nossl", "-u", "root", "-pwf")
+    xe.fails("no password given", *change, str(xe.home / "old"), "user-password-change", data=f"{old}\n".encode())
+    xe.fails("SESSION_AUTHENTICATION_FAILED", *change, str(xe.home / "old"), "user-password-change", data=b"wrong\nnew\n")
+    xe(*change, str(xe.home / "old"), "user-password-change", data=f"{old}\n{new}\n".encode())
+    try:
+        xe(*change, str(xe.home / "new"), "pool-list")
+    finally:
+        xe(*change, str(xe.home / "new"), "user-password-change", f"old={new}", data=f"{old}\n".encode())
+    xe(*change, str(xe.home / "old"), "pool-list")
+
+
+@case
 def xe_makes_fills_and_reads_blobs(t):
     xe, x, vm = Shell(t), t.x, t.vm()
     (xe.home / "in").write_bytes(b"by xe")
