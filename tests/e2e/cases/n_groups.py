@@ -41,6 +41,32 @@ def an_appliance_starts_and_stops_its_vms(t):
 
 
 @case
+def an_appliance_follows_the_order_of_its_vms(t):
+    """Made in another order than they start in; delays keep them apart."""
+    x = t.x
+    a = x.VM_appliance.create({"name_label": "ordered", "name_description": ""})
+    web, database, cache = vms = [t.vm(n) for n in ("web", "database", "cache")]
+    for vm, order in ((web, 9), (database, 1), (cache, 5)):
+        x.VM.set_appliance(vm, a)
+        x.VM.set_order(vm, order)
+        x.VM.set_start_delay(vm, 1)
+        x.VM.set_shutdown_delay(vm, 1)
+    x.VM_appliance.start(a, False)
+    began = [x.VM_metrics.get_start_time(x.VM.get_metrics(vm)) for vm in (database, cache, web)]
+    t.check(began[0] < began[1] < began[2], began)
+    x.VM_appliance.hard_shutdown(a)
+    alerts = x.message.get_all_records().values()
+
+    def ended(vm):
+        return max(str(m["timestamp"]) for m in alerts if m["name"] == "VM_SHUTDOWN" and m["obj_uuid"] == x.VM.get_uuid(vm))
+
+    ends = [ended(vm) for vm in (web, cache, database)]
+    t.check(ends[0] < ends[1] < ends[2], ends)
+    t.equal([t.power(vm) for vm in vms], ["Halted"] * 3)
+    x.VM_appliance.destroy(a)
+
+
+@case
 def a_vm_is_in_one_group_at_most(t):
     x, vm = t.x, t.vm()
     g, h = (x.VM_group.create({"name_label": n, "name_description": "", "placement": "anti_affinity"}) for n in "gh")

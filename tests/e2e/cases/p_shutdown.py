@@ -22,6 +22,7 @@ def guests_are_shut_down_in_order_before_the_host_goes_and_start_with_it_again(t
         x.VM.set_order(vms[name], order)
     x.pool.add_to_other_config(t.pool(), "auto_poweron", "true")
     for name in ("database", "web", "whenever"):
+        x.VM.set_start_delay(vms[name], 1)
         x.VM.add_to_other_config(vms[name], "auto_poweron", "true")
     t.guest_is_up(vms["database"])
     time.sleep(1.5 if t.qemu else 0)
@@ -45,6 +46,8 @@ def guests_are_shut_down_in_order_before_the_host_goes_and_start_with_it_again(t
     x = t.x = t.client()
     t.eventually(lambda: [t.power(vms[n]) for n in ("database", "web", "whenever")] == ["Running"] * 3,
                  "guests that start with their host run")
+    began = [x.VM_metrics.get_start_time(x.VM.get_metrics(vms[n])) for n in ("database", "web", "whenever")]
+    t.check(began[0] < began[1] < began[2], began)
     t.equal(t.power(vms["not ours to start"]), "Halted")
 
 
