@@ -131,6 +131,8 @@ void vm_params_register(struct api_handlers *h);
 void vm_memory_register(struct api_handlers *h);
 void vm_vcpus_register(struct api_handlers *h);
 void secure_boot_register(struct api_handlers *h);
+void agile_register(struct api_handlers *h);
+void boot_record_register(struct api_handlers *h);
 void vtpm_register(struct api_handlers *h);
 void vm_press_register(struct api_handlers *h);
 void vbd_register(struct api_handlers *h);

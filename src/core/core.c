@@ -86,6 +86,8 @@ struct core *core_new(struct loop *l, struct store *store, const struct core_con
     vtpm_register(&c->handlers);
     vm_press_register(&c->handlers);
     secure_boot_register(&c->handlers);
+    agile_register(&c->handlers);
+    boot_record_register(&c->handlers);
     vm_memory_register(&c->handlers);
     vm_vcpus_register(&c->handlers);
     vdi_register(&c->handlers);

@@ -44,6 +44,32 @@ static struct err *get_license_state(struct call *c, const struct pool_get_licen
     return NULL;
 }
 
+/* What guests' agents are to do: VMs find it from their next start on (vm_plan.c). */
+static struct err *add_to_guest_agent_config(
+    struct call *c, const struct pool_add_to_guest_agent_config_args *a, struct value *ret)
+{
+    const struct row *pool = NULL;
+
+    (void)ret;
+    TRY(call_row(c, C_pool, a->self, &pool));
+    const struct value *config = row_get(pool, F_pool_guest_agent_config);
+    if (value_map_get(config, a->key))
+        return err_map_duplicate_key("pool", "guest_agent_config", a->self, a->key);
+    return core_set(c->core, a->self, F_pool_guest_agent_config,
+        value_map_with(c->arena, config, value_str(a->key), value_str(a->value)));
+}
+
+static struct err *remove_from_guest_agent_config(
+    struct call *c, const struct pool_remove_from_guest_agent_config_args *a, struct value *ret)
+{
+    const struct row *pool = NULL;
+
+    (void)ret;
+    TRY(call_row(c, C_pool, a->self, &pool));
+    return core_set(c->core, a->self, F_pool_guest_agent_config,
+        value_map_without(c->arena, row_get(pool, F_pool_guest_agent_config), a->key));
+}
+
 /* Every commit is durable before it is answered: a flush finds nothing to do but to wait for those under way. */
 static struct err *sync_database(struct call *c, const struct pool_sync_database_args *a, struct value *ret)
 {
@@ -57,6 +83,8 @@ static const struct class_hooks hooks = { .set = set };
 void pool_register(struct api_handlers *h)
 {
     class_hooks_set(C_pool, &hooks);
+    h->pool_add_to_guest_agent_config = add_to_guest_agent_config;
+    h->pool_remove_from_guest_agent_config = remove_from_guest_agent_config;
     h->pool_get_license_state = get_license_state;
     h->pool_sync_database = sync_database;
 }

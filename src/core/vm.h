@@ -59,6 +59,8 @@ void vif_mac(const char *seed, int64_t device, char ret_mac[18]);
 
 /* core/secure_boot.c: platform:secureboot, with what `auto` means. */
 bool vm_wants_secure_boot(struct core *c, const struct row *vm);
+/* [waits] The UEFI variables that a VM with Secure Boot begins with, where the pool has keys of its own; else empty. */
+struct err *secure_boot_own_vars(struct call *c, struct str *ret_vars) MUST_CHECK;
 
 /* The plan of a start: everything the host must know. */
 struct vm_plan;

@@ -166,11 +166,17 @@ static const char *action(const struct row *vm, const struct field *f)
                                                                                                          : "destroy";
 }
 
-/* Of VM.xenstore_data a guest sees what XenServer shows it; the other keys are clients' own notes. */
-static struct value guest_data(struct arena *a, const struct value *data)
+/* Of VM.xenstore_data a guest sees what XenServer shows it; the other keys are clients' own notes. And what the pool
+ * says to its agent. */
+static struct value guest_data(struct arena *a, const struct value *data, const struct value *config)
 {
-    struct value *pairs = arena_new_array(a, 2 * (size_t)data->n, struct value);
+    struct value *pairs = arena_new_array(a, 2 * ((size_t)data->n + config->n), struct value);
     size_t n = 0;
+
+    for (size_t i = 0; i < config->n; i++) {
+        pairs[2 * n] = value_str(arena_printf(a, "guest_agent_config/%s", config->items[2 * i].s));
+        pairs[2 * n++ + 1] = value_copy(a, &config->items[2 * i + 1]);
+    }
 
     for (size_t i = 0; i < data->n; i++) {
         if (!cstr_starts(data->items[2 * i].s, "vm-data/") && !cstr_starts(data->items[2 * i].s, "FIST/"))
@@ -230,7 +236,8 @@ struct err *vm_plan_make(struct call *c, const struct row *vm, bool paused, stru
         .cmdline = hvm ? "" : arena_strdup(c->arena, row_str(vm, F_VM_PV_args)),
         .nvram = nvram_to_bytes(c->arena, row_map_str(vm, F_VM_NVRAM, "EFI-variables")),
         .platform = value_copy(c->arena, row_get(vm, F_VM_platform)),
-        .guest_data = guest_data(c->arena, row_get(vm, F_VM_xenstore_data)),
+        .guest_data = guest_data(
+            c->arena, row_get(vm, F_VM_xenstore_data), row_get(core_pool_row(c->core), F_pool_guest_agent_config)),
         .bios_strings = value_copy(c->arena, row_get(vm, F_VM_bios_strings)),
         .generation_id = generation_guid(c->arena, row_str(vm, F_VM_generation_id)),
         .on_shutdown = action(vm, F_VM_actions_after_shutdown),

@@ -170,6 +170,7 @@ static struct err *start_on_host(struct call *c, const char *vm_ref, const char 
     AUTO(memory_grant_end) struct memory_grant grant = { 0 };
     struct ipc_peer *host = NULL;
     const struct row *vm = NULL;
+    struct str own = STR("");
     struct vm_plan plan;
     struct host_vm_start_rep rep;
 
@@ -177,8 +178,11 @@ static struct err *start_on_host(struct call *c, const char *vm_ref, const char 
     TRY(check_devices(c, vm));
     TRY(any ? choose_host(c, vm_ref, host_ref) : vm_assert_can_boot_here(c, vm_ref, host_ref));
     TRY(memory_reserve(c, vm_ref, &grant));
+    TRY(secure_boot_own_vars(c, &own));
     TRY(call_row(c, C_VM, vm_ref, &vm));
     TRY(vm_plan_make(c, vm, paused, &plan));
+    if (plan.secure_boot && !plan.nvram.len)
+        plan.nvram = own;
     vm_plan_memory(&plan, vm, grant.target);
     struct tx *t = tx_begin(c->core->store);
     tx_set(t, vm_ref, F_VM_memory_overhead, value_int(grant.bytes - grant.target));

@@ -103,3 +103,52 @@ def numa_nodes_of_guests_and_host(t):
     x.VM.start(vm, False, False)
     metrics = x.VM_metrics.get_record(x.VM.get_metrics(vm))
     t.equal((metrics["numa_optimised"], int(metrics["numa_nodes"])), (False, nodes))
+
+
+@case
+def a_vm_remembers_how_it_booted(t):
+    x, vm = t.x, t.vm()
+    t.fails("VM_BAD_POWER_STATE", x.VM.get_boot_record, vm)
+    x.VM.set_PV_args(vm, "first")
+    x.VM.start(vm, False, False)
+    x.VM.set_PV_args(vm, "next time")
+    r = x.VM.get_boot_record(vm)
+    t.effect("VM.get_boot_record", (r["PV_args"], x.VM.get_PV_args(vm), r["uuid"]) == ("first", "next time", x.VM.get_uuid(vm)))
+    t.equal((int(r["memory_static_max"]), r["is_a_template"]), (32 * MIB, False))
+    json = x.sibling(protocol="json2").VM.get_boot_record(vm)
+    t.equal((json["PV_args"], json["memory_static_max"]), ("first", 32 * MIB))
+    t.fails("NOT_SYSTEM_DOMAIN", x.VM.query_services, vm)
+    x.VM.add_to_other_config(vm, "is_system_domain", "true")
+    t.equal(x.VM.query_services(vm), {})
+    t.proven("VM.query_services", True)
+
+
+@case
+def a_vm_is_agile_whose_disks_and_networks_are_everywhere(t):
+    x, vm = t.x, t.vm()
+    x.VM.assert_agile(vm)
+    vdi = t.vdi()
+    sr = x.VDI.get_SR(vdi)
+    vbd = t.vbd(vm, vdi)
+    t.equal(t.fails("HA_CONSTRAINT_VIOLATION_SR_NOT_SHARED", x.VM.assert_agile, vm), [sr])
+    x.SR.set_shared(sr, True)
+    t.on_end(t._quiet, "SR.set_shared", sr, False)
+    x.VM.assert_agile(vm)
+    network = x.network.create({"name_label": "nowhere else", "name_description": "", "other_config": {}, "MTU": 1500, "tags": []})
+    vif = t.vif(vm, network)
+    t.equal(t.fails("HA_CONSTRAINT_VIOLATION_NETWORK_NOT_SHARED", x.VM.assert_agile, vm), [network])
+    x.VIF.destroy(vif)
+    x.network.destroy(network)
+    x.VM.assert_agile(vm)
+    t.effect("VM.assert_agile", x.SR.get_shared(sr) is True)
+    x.SR.set_shared(sr, False)
+    x.VBD.destroy(vbd)
+
+
+@case
+def what_the_pool_says_to_agents_may_be_taken_back(t):
+    x, pool = t.x, t.pool()
+    x.pool.add_to_guest_agent_config(pool, "auto_update_url", "http://192.0.2.1/")
+    x.pool.remove_from_guest_agent_config(pool, "auto_update_url")
+    t.effect("pool.remove_from_guest_agent_config", "auto_update_url" not in x.pool.get_guest_agent_config(pool))
+    t.fails("HANDLE_INVALID", x.pool.remove_from_guest_agent_config, NULL, "auto_update_url")

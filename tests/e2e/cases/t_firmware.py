@@ -1,10 +1,15 @@
 """What a guest's firmware remembers, what becomes of a VM when its guest acts by itself, and its serial line."""
 import base64
 import contextlib
+import io
 import os
 import re
 import signal
+import struct
 import subprocess
+import tarfile
+import uuid
+import zlib
 from pathlib import Path
 
 from bench import MIB, NULL, case
@@ -308,6 +313,51 @@ def secure_boot_has_keys_and_loses_them(t):
     t.equal(x.VM.get_secureboot_readiness(vm), "setup_mode", "a boot brings no keys back")
     x.VM.set_uefi_mode(vm, "user")
     t.equal(x.VM.get_secureboot_readiness(vm), ready)
+
+
+def keys_tar(*names):
+    """As set_custom_uefi_certificates takes it: updates of the variables, each with the hash "NAME of ours"."""
+    data = io.BytesIO()
+    with tarfile.open(fileobj=data, mode="w") as tar:
+        for name in names:
+            signer = b"a signature"
+            hashes = uuid.UUID("c1c41626-504c-4092-aca9-41f936934328").bytes_le + struct.pack("<III", 76, 0, 48)
+            hashes += bytes(16) + f"{name} of ours".encode().ljust(32, b".")
+            update = bytes(16) + struct.pack("<IHH", 24 + len(signer), 0x0200, 0x0EF1) + bytes(16) + signer + hashes
+            entry = tarfile.TarInfo(f"{name}.auth")
+            entry.size = len(update)
+            tar.addfile(entry, io.BytesIO(update))
+    return base64.b64encode(data.getvalue()).decode()
+
+
+@case
+def a_pool_brings_keys_of_its_own(t):
+    x, pool, custom = t.x, t.pool(), t.x.pool.set_custom_uefi_certificates
+    t.fails("OPERATION_NOT_ALLOWED", x.pool.set_uefi_certificates, pool, "")
+    t.fails("OPERATION_NOT_ALLOWED", x.host.set_uefi_certificates, t.the_host(), "")
+    t.fails("HANDLE_INVALID", custom, NULL, "")
+    for wrong in ("!", "AAAA", base64.b64encode(bytes(600)).decode(), keys_tar("PK", "db"), keys_tar("PK", "KEK", "db", "db")):
+        t.fails("INVALID_VALUE", custom, pool, wrong)
+    vm = uefi_vm(t, "own keys", secureboot="auto")
+    t.equal(x.VM.get_secureboot_readiness(vm), "disabled")
+    custom(pool, keys_tar("PK", "KEK", "db"))
+    t.on_end(t._quiet, "pool.set_custom_uefi_certificates", pool, "")
+    t.check(x.pool.get_uefi_certificates(pool) == x.pool.get_custom_uefi_certificates(pool) != "", "they are the pool's")
+    t.equal((x.pool.get_guest_secureboot_readiness(pool), x.VM.get_secureboot_readiness(vm)), ("ready_no_dbx", "first_boot"))
+    x.VM.start(vm, False, False)
+    x.VM.hard_shutdown(vm)
+
+    def variables():
+        text = x.VM.get_NVRAM(vm).get("EFI-variables", "")
+        return zlib.decompress(base64.b64decode(text)) if text else b""
+
+    t.eventually(lambda: all(f"{n} of ours".encode() in variables() for n in ("PK", "KEK", "db")), "the guest had them")
+    t.effect("pool.set_custom_uefi_certificates", x.VM.get_secureboot_readiness(vm) == "ready_no_dbx")
+    custom(pool, keys_tar("PK", "KEK", "db", "dbx"))
+    x.VM.set_uefi_mode(vm, "user")
+    t.equal(x.VM.get_secureboot_readiness(vm), "ready", "the newer ones")
+    custom(pool, "")
+    t.equal((x.pool.get_uefi_certificates(pool), x.VM.get_secureboot_readiness(vm)), ("", "disabled"))
 
 
 def efi_disk(t, program):

@@ -48,7 +48,8 @@ def scripts_run(t, vm):
     if t.qemu:
         show = "cat /sys/firmware/qemu_fw_cfg/by_name/opt/org.runnymede/xenstore/raw; cat /proc/1/cmdline\n"
         r = json.loads(x.VM.call_plugin(vm, plugin, "run-script", script | {"script": show}))
-        t.check(r["stdout"].startswith("vm-data/role=web\\nserver\n/bin/busybox"), r)
+        t.check(r["stdout"].startswith("guest_agent_config/auto_update_enabled=false\nvm-data/role=web\\nserver\n/bin/busybox"), r)
+        t.effect("pool.add_to_guest_agent_config", True)
     if t.qemu:  # seen from the outside: it gives the guest another name
         x.VM.call_plugin(vm, plugin, "run-script", script | {"script": "hostname renamed\nhead -c 100000 /dev/urandom\n"})
         t.eventually(lambda: metrics(t, vm)["netbios_name"] == {"host_name": "renamed"}, "the guest's new name", 70)
@@ -65,6 +66,11 @@ def an_agent_fills_guest_metrics_and_they_stay_true(t):
     x = t.x
     vm = linux_vm(t, "Web server", nic=True)
     x.VM.set_xenstore_data(vm, {"vm-data/role": "web\nserver", "note": "not for the guest"})
+    pool = t.pool()
+    x.pool.add_to_guest_agent_config(pool, "auto_update_enabled", "false")
+    t.on_end(t._quiet, "pool.remove_from_guest_agent_config", pool, "auto_update_enabled")
+    t.fails("MAP_DUPLICATE_KEY", x.pool.add_to_guest_agent_config, pool, "auto_update_enabled", "true")
+    t.effect("pool.add_to_guest_agent_config", x.pool.get_guest_agent_config(pool) == {"auto_update_enabled": "false"})
     t.equal(x.VM.get_guest_metrics(vm), NULL)
     w = Watcher(x, ["vm", "vm_guest_metrics"])
     x.VM.start(vm, False, False)
