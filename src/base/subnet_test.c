@@ -31,3 +31,17 @@ TEST(what_is_no_hosts_address_is_refused)
         CHECK(!subnet_parse(wrong[i], &s));
     CHECK_INT(s.prefix, 1);
 }
+
+TEST(a_network_of_ipv6_has_64_bits)
+{
+    static const char *const wrong[] = { "", "fd00::1", "fd00::1/63", "fd00::1/65", "fd00::/64", "fe80::1/64",
+        "ff02::1/64", "::1/64", "::ffff:10.0.0.1/64", "10.1.2.1/64", "fd00::1%eth0/64", "fd00::g/64" };
+    struct subnet6 s;
+    char text[INET6_ADDRSTRLEN];
+
+    CHECK(subnet6_parse("fd12:3456:789a:7::1/64", &s));
+    CHECK_STR(inet_ntop(AF_INET6, &s.host, text, sizeof(text)), "fd12:3456:789a:7::1");
+    CHECK_STR(inet_ntop(AF_INET6, &s.net, text, sizeof(text)), "fd12:3456:789a:7::");
+    for (size_t i = 0; i < ARRAY_LEN(wrong); i++)
+        CHECK(!subnet6_parse(wrong[i], &s));
+}

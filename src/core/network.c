@@ -33,6 +33,7 @@ struct net_network network_plan(const struct core *c, struct arena *a, const str
         .tag = tag >= 0 ? (uint32_t)tag : 0,
         .theirs = !row_bool(network, F_network_managed),
         .nat = arena_strdup(a, row_map_str(network, F_network_other_config, "nat")),
+        .nat6 = arena_strdup(a, row_map_str(network, F_network_other_config, "nat6")),
     };
 }
 

@@ -30,10 +30,11 @@ TEST_FIBER(a_nat_that_cannot_be_is_refused_when_it_is_said)
         CHECK(strstr(
             fixture_call(&f, f.session, "network.add_to_other_config", net, "nat", wrong[i], NULL), "INVALID_VALUE"));
     }
-    CHECK(strstr(create(&f, "", true, "nat6", "fd00::1/64"), "VALUE_NOT_SUPPORTED"));
-    CHECK(strstr(
-        fixture_call(&f, f.session, "network.add_to_other_config", net, "nat6", "x", NULL), "VALUE_NOT_SUPPORTED"));
+    CHECK(strstr(create(&f, "", true, "nat6", "fd00::1/63"), "\"INVALID_VALUE\",\"data\":[\"other_config:nat6\""));
+    CHECK(strstr(fixture_call(&f, f.session, "network.add_to_other_config", net, "nat6", "x", NULL), "INVALID_VALUE"));
+    CHECK(strstr(fixture_call(&f, f.session, "network.add_to_other_config", net, "nat6", "fd00::1/64", NULL), OK));
     CHECK(strstr(create(&f, "br7", false, "nat", "10.1.2.1/24"), "OPERATION_NOT_ALLOWED"));
+    CHECK(strstr(create(&f, "br7", false, "nat6", "fd00::1/64"), "OPERATION_NOT_ALLOWED"));
     fixture_done(&f);
 }
 

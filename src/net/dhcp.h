@@ -10,7 +10,8 @@
  */
 struct net_range {
     const char *bridge;
-    struct in_addr gateway, first, last, mask;
+    struct in_addr gateway, first, last, mask; /* all zero: no IPv4 */
+    struct in6_addr net6;                      /* of 64 bits, told to guests as their router; ::, no IPv6 */
 };
 struct net_dhcp {
     void *ctx;

@@ -40,7 +40,7 @@ static struct err *network_up(struct net_backend *b, const struct net_network *n
     TRY(name_check(network->bridge));
     if (*network->uplink)
         TRY(name_check(network->uplink));
-    if (*network->uplink && *network->nat)
+    if (*network->uplink && (*network->nat || *network->nat6))
         return err_internal("a network has an uplink, or NAT");
     if (network->tagged && (!*network->uplink || network->tag > NET_TAG_MAX))
         return err_internal("%u is no tag", network->tag);

@@ -84,11 +84,11 @@ class Guest(Serial):
         m = self.until(rf"(?s)(.*)END-{self.n}-(\d+)\n", timeout)
         return int(m[2]), m[1]
 
-    def address(self, nic, timeout=60):
+    def address(self, nic, timeout=60, family=4):
         end = time.monotonic() + timeout
         while True:
-            _, said = self.sh(f"ip -4 addr show dev {nic}")
-            if m := re.search(r"inet (\S+)/", said):
+            _, said = self.sh(f"ip -{family} addr show dev {nic} scope global")
+            if m := re.search(r"inet6? (\S+)/", said):
                 return m[1]
             self.t.check(time.monotonic() < end, f"no address on {nic}: {said!r}")
             time.sleep(0.3)

@@ -33,7 +33,7 @@ struct keeper {
 
 struct server {
     struct keeper *keeper;
-    char *bridge, *gateway, *first, *last, *mask; /* owned */
+    char *bridge, *gateway, *first, *last, *mask, *net6; /* owned */
     bool stop;
     int pidfd; /* -1: none runs */
     struct waitq wake;
@@ -46,6 +46,7 @@ static void server_free(struct server *s)
     free(s->first);
     free(s->last);
     free(s->mask);
+    free(s->net6);
     fd_drop(&s->pidfd);
     free(s);
 }
@@ -108,6 +109,8 @@ static struct err *start(struct server *s)
     const struct keeper_config *c = &s->keeper->config;
     AUTO(mem_drop) char *interface = mem_printf("--interface=%s", s->bridge);
     AUTO(mem_drop) char *range = mem_printf("--dhcp-range=%s,%s,%s,12h", s->first, s->last, s->mask);
+    /* Guests make their addresses by themselves, and hear of the way out and the resolver (RFC 4862, RFC 8106). */
+    AUTO(mem_drop) char *range6 = mem_printf("--dhcp-range=%s,ra-stateless,64", s->net6);
     AUTO(mem_drop) char *leases = mem_printf("--dhcp-leasefile=%s/%s.leases", c->dir, s->bridge);
     AUTO(mem_drop) char *forwarder = mem_printf("--server=%s", c->forwarder ? c->forwarder : "");
     /* Within a private namespace there is one user, and nothing to change to. */
@@ -116,7 +119,19 @@ static struct err *start(struct server *s)
     const char *argv[] = { PROGRAM, mode, c->private_space ? "--quiet-dhcp" : user,
         "--conf-file=", "--pid-file=", "--log-facility=-", "--no-hosts", "--bind-dynamic", "--except-interface=lo",
         "--dhcp-authoritative", "--dhcp-no-override", "--dhcp-lease-max=65536", "--domain-needed", "--bogus-priv",
-        "--quiet-dhcp", interface, range, leases, c->forwarder ? "--no-resolv" : NULL, forwarder, NULL };
+        "--quiet-dhcp", "--quiet-dhcp6", "--quiet-ra", interface, leases, NULL, NULL, NULL, NULL, NULL, NULL };
+    size_t n = ARRAY_LEN(argv) - 6; /* where there is room left, and an end */
+
+    if (*s->first)
+        argv[n++] = range;
+    if (*s->net6) {
+        argv[n++] = "--enable-ra";
+        argv[n++] = range6;
+    }
+    if (c->forwarder) {
+        argv[n++] = "--no-resolv";
+        argv[n++] = forwarder;
+    }
     struct proc_fd fds[] = { { STDERR_FILENO, STDOUT_FILENO }, { STDERR_FILENO, STDERR_FILENO } };
     struct proc_spec spec = { .argv = argv, .fds = fds, .n_fds = 2, .die_with_parent = SIGTERM };
     pid_t pid;
@@ -165,17 +180,30 @@ static void stop(struct server *s)
 
 /* ---- what the net process asks ---- */
 
-static bool is_address(const char *text)
+static bool is_range(const struct dhcp_serve_req *r)
 {
+    const char *const texts[] = { r->gateway, r->first, r->last, r->mask };
     struct in_addr a;
 
-    return inet_pton(AF_INET, text, &a) == 1;
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++)
+        if (inet_pton(AF_INET, texts[i], &a) != 1)
+            return false;
+    return true;
+}
+
+static bool is_request(const struct dhcp_serve_req *r)
+{
+    bool none = !*r->gateway && !*r->first && !*r->last && !*r->mask;
+    struct in6_addr a;
+
+    return net_name_valid(r->bridge) && (none ? *r->net6 != 0 : is_range(r)) &&
+        (!*r->net6 || inet_pton(AF_INET6, r->net6, &a) == 1);
 }
 
 static bool same(const struct server *s, const struct dhcp_serve_req *r)
 {
     return cstr_eq(s->gateway, r->gateway) && cstr_eq(s->first, r->first) && cstr_eq(s->last, r->last) &&
-        cstr_eq(s->mask, r->mask);
+        cstr_eq(s->mask, r->mask) && cstr_eq(s->net6, r->net6);
 }
 
 static struct err *on_serve(struct ipc_call *call, struct dhcp_serve_req *r)
@@ -183,8 +211,7 @@ static struct err *on_serve(struct ipc_call *call, struct dhcp_serve_req *r)
     struct keeper *k = call->ctx;
     struct server *s = map_get(k->servers, r->bridge);
 
-    if (!net_name_valid(r->bridge) || !is_address(r->gateway) || !is_address(r->first) || !is_address(r->last) ||
-        !is_address(r->mask))
+    if (!is_request(r))
         return ipc_refused("dhcp.serve");
     if (s && same(s, r))
         return NULL;
@@ -192,7 +219,7 @@ static struct err *on_serve(struct ipc_call *call, struct dhcp_serve_req *r)
         stop(map_remove(k->servers, r->bridge));
     s = mem_new(struct server);
     *s = (struct server){ k, mem_strdup(r->bridge), mem_strdup(r->gateway), mem_strdup(r->first), mem_strdup(r->last),
-        mem_strdup(r->mask), false, -1, { { 0 } } };
+        mem_strdup(r->mask), mem_strdup(r->net6), false, -1, { { 0 } } };
     waitq_init(&s->wake);
     map_put(k->servers, s->bridge, s);
     fiber_start(k->loop, "dhcp", serve, s);
@@ -270,18 +297,28 @@ struct err *keeper_fork(const struct keeper_config *config, int *ret_fd)
 
 /* ---- the net process's side ---- */
 
+/* "" for the one that is none. */
+static const char *text_of(struct arena *a, struct in_addr ip)
+{
+    char text[INET_ADDRSTRLEN];
+
+    return ip.s_addr ? arena_strdup(a, inet_ntop(AF_INET, &ip, text, sizeof(text))) : "";
+}
+
 static struct err *ask_serve(void *ctx, const struct net_range *r)
 {
     AUTO(arena_drop) struct arena *a = arena_new();
-    char gateway[INET_ADDRSTRLEN], first[INET_ADDRSTRLEN], last[INET_ADDRSTRLEN], mask[INET_ADDRSTRLEN];
+    char net6[INET6_ADDRSTRLEN] = "";
 
-    inet_ntop(AF_INET, &r->gateway, gateway, sizeof(gateway));
-    inet_ntop(AF_INET, &r->first, first, sizeof(first));
-    inet_ntop(AF_INET, &r->last, last, sizeof(last));
-    inet_ntop(AF_INET, &r->mask, mask, sizeof(mask));
+    if (!IN6_IS_ADDR_UNSPECIFIED(&r->net6))
+        inet_ntop(AF_INET6, &r->net6, net6, sizeof(net6));
     return dhcp_serve(ctx, a,
-        &(struct dhcp_serve_req){
-            .bridge = r->bridge, .gateway = gateway, .first = first, .last = last, .mask = mask });
+        &(struct dhcp_serve_req){ .bridge = r->bridge,
+            .gateway = text_of(a, r->gateway),
+            .first = text_of(a, r->first),
+            .last = text_of(a, r->last),
+            .mask = text_of(a, r->mask),
+            .net6 = net6 });
 }
 
 static struct err *ask_end(void *ctx, const char *bridge)

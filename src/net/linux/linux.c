@@ -5,6 +5,7 @@
 #include "base/str.h"
 #include "gen/errors.h"
 #include "net/linux/bridge.h"
+#include "net/linux/ipv6.h"
 #include "net/linux/link.h"
 #include "net/linux/nat.h"
 #include "net/linux/nl.h"
@@ -18,20 +19,24 @@ struct linux_net {
     struct net_dhcp dhcp;
 };
 
-static struct err *nat(struct linux_net *ln, const struct nl_link *bridge, const char *gateway)
+/* Each of the texts may be empty, not both. */
+static struct err *nat(struct linux_net *ln, const struct nl_link *bridge, const char *gateway, const char *gateway6)
 {
-    struct subnet net;
+    struct subnet net = { .prefix = 0 };
+    struct subnet6 net6 = { .host = IN6ADDR_ANY_INIT };
 
-    if (!subnet_parse(gateway, &net))
+    if (*gateway && !subnet_parse(gateway, &net))
         return err_internal("%s is no host's address in a network", gateway);
+    if (*gateway6 && !subnet6_parse(gateway6, &net6))
+        return err_internal("%s is no host's address in a network of IPv6", gateway6);
     if (!link_is_ours(bridge))
         return err_internal("bridge %s is somebody else's", bridge->name);
     if (!ln->nft)
         return err_internal("no packet filter, so no NAT");
     if (!nft_name_valid(bridge->name))
         return err_internal("%s is no name for a network with NAT", bridge->name);
-    TRY(nat_up(ln->nl, ln->nft, bridge->name, bridge->index, &net));
-    const struct net_range range = { bridge->name, net.host, net.first, net.last, net.mask };
+    TRY(nat_up(ln->nl, ln->nft, bridge->name, bridge->index, *gateway ? &net : NULL, *gateway6 ? &net6 : NULL));
+    const struct net_range range = { bridge->name, net.host, net.first, net.last, net.mask, net6.net };
     return ln->dhcp.serve(ln->dhcp.ctx, &range);
 }
 
@@ -41,11 +46,15 @@ static struct err *bridge_set(
     int index = bridge->index;
 
     TRY(link_up(ln->nl, index, true)); /* routes can only move to what is up */
+    if (*network->uplink && link_is_ours(bridge))
+        TRY(ipv6_on(bridge->name)); /* nor can addresses of IPv6 to what is silent */
     TRY(uplink_set(ln->nl, links, bridge, network));
     bridge = nl_links_at(links, index);
     if (network->mtu >= 68 && network->mtu <= 65535 && bridge->mtu != network->mtu && link_is_ours(bridge))
         TRY(link_mtu(ln->nl, index, (uint32_t)network->mtu));
-    return cstr_empty(network->nat) ? NULL : nat(ln, bridge, network->nat);
+    if (link_is_ours(bridge) && !*bridge_uplink(bridge) && !*network->nat6)
+        TRY(ipv6_off(bridge->name));
+    return *network->nat || *network->nat6 ? nat(ln, bridge, network->nat, network->nat6) : NULL;
 }
 
 static struct err *bridge_is_there(struct nl_links *links, const char *name)
@@ -136,6 +145,16 @@ static unsigned prefix_of(const char *netmask)
     return inet_pton(AF_INET, netmask, &mask) == 1 ? (unsigned)__builtin_popcount(mask.s_addr) : 0;
 }
 
+static const char *own_ipv6(const struct net_nic *nic)
+{
+    struct subnet6 net;
+
+    for (size_t i = 0; i < nic->n_ipv6; i++)
+        if (subnet6_parse(nic->ipv6[i], &net))
+            return nic->ipv6[i];
+    return "";
+}
+
 /* A bridge of ours without an uplink has an address for NAT alone: the kernel remembers what we need not. */
 struct err *linux_net_resume(struct net_backend *b)
 {
@@ -151,8 +170,12 @@ struct err *linux_net_resume(struct net_backend *b)
     for (size_t i = 0; i < n; i++) {
         const struct nl_link *l = nl_links_find(&links, nics[i].device);
 
-        if (l && cstr_eq(l->kind, "bridge") && link_is_ours(l) && !*bridge_uplink(l) && *nics[i].ip)
-            e = err_first(e, nat(ln, l, arena_printf(a, "%s/%u", nics[i].ip, prefix_of(nics[i].netmask))));
+        if (!l || !cstr_eq(l->kind, "bridge") || !link_is_ours(l) || *bridge_uplink(l))
+            continue;
+        const char *net = *nics[i].ip ? arena_printf(a, "%s/%u", nics[i].ip, prefix_of(nics[i].netmask)) : "";
+        const char *net6 = own_ipv6(&nics[i]);
+        if (*net || *net6)
+            e = err_first(e, nat(ln, l, net, net6));
     }
     return e;
 }

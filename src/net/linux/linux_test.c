@@ -106,40 +106,19 @@ TEST(somebody_elses_bridge_is_used_but_not_removed)
 /* An interface up0 with the gateway 192.0.2.1 behind it, in a namespace of that one's own, heard of once. */
 static pid_t gateway_make(void)
 {
-    int ready[2];
-    char byte = 0;
-
-    CHECK(pipe2(ready, O_CLOEXEC) == 0);
-    pid_t pid = fork();
-    if (pid == 0) {
-        if (unshare(CLONE_NEWNET) < 0 || write(ready[1], "x", 1) != 1)
-            _exit(1);
-        for (;;)
-            pause();
-    }
-    CHECK(read(ready[0], &byte, 1) == 1);
+    pid_t pid = elsewhere_make();
     char ns[16];
     snprintf(ns, sizeof(ns), "%d", (int)pid);
     IP("link", "add", "up0", "type", "veth", "peer", "name", "gw0", "netns", ns);
-#define THERE(...) \
-    run((const char *const[]){ "/usr/bin/nsenter", "-t", ns, "-n", "/usr/sbin/ip", __VA_ARGS__, NULL }, 0)
-    THERE("addr", "add", "192.0.2.1/24", "dev", "gw0");
-    THERE("link", "set", "gw0", "up");
+    IP_THERE(pid, "addr", "add", "192.0.2.1/24", "dev", "gw0");
+    IP_THERE(pid, "link", "set", "gw0", "up");
     IP("addr", "add", "192.0.2.9/24", "dev", "up0");
     IP("link", "set", "up0", "up");
     IP("route", "add", "default", "via", "192.0.2.1");
     AUTO(nl_drop) struct nl *nl = NULL;
     CHECK_OK(nl_open(&nl));
     CHECK(gateway_answers(nl, (int)if_nametoindex("up0"), (struct in_addr){ htonl(0xc0000201) }, 3000));
-    fd_drop(&ready[0]);
-    fd_drop(&ready[1]);
     return pid;
-}
-
-static void gateway_end(pid_t pid)
-{
-    kill(pid, SIGKILL);
-    CHECK(waitpid(pid, NULL, 0) == pid);
 }
 
 TEST(a_bridge_that_would_cut_the_host_off_is_taken_back)
@@ -169,7 +148,7 @@ TEST(a_bridge_that_would_cut_the_host_off_is_taken_back)
     CHECK_STR(nic->bridge, "xenbr0");
     CHECK_STR(nic->gateway, "192.0.2.1");
     net_backend_free(&b);
-    gateway_end(gateway);
+    elsewhere_end(gateway);
 }
 
 TEST(a_move_that_a_dead_process_began_is_finished)
@@ -199,37 +178,6 @@ TEST(a_move_that_a_dead_process_began_is_finished)
     nic = nic_find(a, &b, "up0");
     CHECK_STR(nic->bridge, "");
     CHECK_STR(nic->ip, "192.0.2.9");
-    net_backend_free(&b);
-}
-
-TEST(a_nat_network_has_an_address_and_rules_of_its_own)
-{
-    struct net_backend b;
-    struct net_network n = { .bridge = "nat0", .mtu = 1500, .uplink = "", .nat = "10.87.5.1/24" };
-
-    if (!in_own_network())
-        return;
-    CHECK_OK(linux_net_init(&b, &dhcp));
-    CHECK_OK(b.bridge_up(b.ctx, &n));
-    CHECK_OK(b.bridge_up(b.ctx, &n)); /* idempotent */
-    CHECK_INT(ntohl(served.mask.s_addr), 0xffffff00);
-    IP("addr", "show", "dev", "nat0", "to", "10.87.5.1/32");
-    run((const char *const[]){ "/usr/sbin/nft", "list", "table", "inet", "runnymede-nat0", NULL }, 0);
-
-    /* another process takes over what stands */
-    net_backend_free(&b);
-    served = (struct net_range){ 0 };
-    CHECK_OK(linux_net_init(&b, &dhcp));
-    CHECK_OK(bridge_up(&b, "xapi0", ""));
-    CHECK_OK(linux_net_resume(&b));
-    CHECK_INT(ntohl(served.gateway.s_addr), 0x0a570501);
-    CHECK_INT(ntohl(served.last.s_addr), 0x0a5705fe);
-
-    n.nat = "10.87.5.1";
-    CHECK_ERR(b.bridge_up(b.ctx, &n), "INTERNAL_ERROR");
-    CHECK_OK(bridge_down(&b, "nat0"));
-    CHECK_INT(served.mask.s_addr, 0);
-    run((const char *const[]){ "/usr/sbin/nft", "list", "table", "inet", "runnymede-nat0", NULL }, 1);
     net_backend_free(&b);
 }
 

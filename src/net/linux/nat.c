@@ -7,18 +7,21 @@
 #include <stdio.h>
 #include <unistd.h>
 #include "base/fd.h"
+#include "net/linux/ipv6.h"
 
-static struct err *address_add(struct nl *nl, int index, const struct subnet *net)
+static struct err *address_add(
+    struct nl *nl, int index, uint8_t family, unsigned prefix, const void *address, size_t len)
 {
     struct nlmsghdr *m = nl_begin(nl, RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE);
     struct ifaddrmsg *ifa = mnl_nlmsg_put_extra_header(m, sizeof(*ifa));
 
-    ifa->ifa_family = AF_INET;
-    ifa->ifa_prefixlen = (uint8_t)net->prefix;
+    ifa->ifa_family = family;
+    ifa->ifa_prefixlen = (uint8_t)prefix;
     ifa->ifa_scope = RT_SCOPE_UNIVERSE;
     ifa->ifa_index = (unsigned)index;
-    mnl_attr_put_u32(m, IFA_LOCAL, net->host.s_addr);
-    mnl_attr_put_u32(m, IFA_ADDRESS, net->host.s_addr);
+    ifa->ifa_flags = IFA_F_NODAD; /* nobody else may have it: it is there at once */
+    mnl_attr_put(m, IFA_LOCAL, len, address);
+    mnl_attr_put(m, IFA_ADDRESS, len, address);
     return nl_send(nl, m, "give the bridge its address");
 }
 
@@ -34,27 +37,47 @@ static struct err *forward(void)
     return pwrite(fd, "1\n", 2, 0) == 2 ? NULL : err_errno(errno, "switch forwarding on");
 }
 
-struct err *nat_up(struct nl *nl, struct nft *nft, const char *bridge, int index, const struct subnet *net)
+static struct err *addresses(
+    struct nl *nl, const char *bridge, int index, const struct subnet *net, const struct subnet6 *net6)
 {
-    char gateway[INET_ADDRSTRLEN];
+    if (net) {
+        TRY(address_add(nl, index, AF_INET, net->prefix, &net->host, sizeof(net->host)));
+        TRY(forward());
+    }
+    if (net6) {
+        TRY(ipv6_own(bridge));
+        TRY(address_add(nl, index, AF_INET6, SUBNET6_PREFIX, &net6->host, sizeof(net6->host)));
+        TRY(ipv6_forward());
+    }
+    return NULL;
+}
 
-    TRY(address_add(nl, index, net));
-    TRY(forward());
-    inet_ntop(AF_INET, &net->host, gateway, sizeof(gateway));
+struct err *nat_up(
+    struct nl *nl, struct nft *nft, const char *bridge, int index, const struct subnet *net, const struct subnet6 *net6)
+{
+    char hide[256] = "", hide6[256] = "", text[INET6_ADDRSTRLEN];
+
+    TRY(addresses(nl, bridge, index, net, net6));
+    if (net)
+        snprintf(hide, sizeof(hide), "    ip saddr %s/%u oifname != \"%s\" masquerade\n",
+            inet_ntop(AF_INET, &net->host, text, sizeof(text)), net->prefix, bridge);
+    if (net6)
+        snprintf(hide6, sizeof(hide6), "    ip6 saddr %s/%u oifname != \"%s\" masquerade\n",
+            inet_ntop(AF_INET6, &net6->net, text, sizeof(text)), SUBNET6_PREFIX, bridge);
     /* A table for each bridge, replaced as a whole. */
     return nft_run(nft, "hide a network's guests behind the host",
         "add table inet runnymede-%s\n"
         "delete table inet runnymede-%s\n"
         "table inet runnymede-%s {\n"
         "  chain out { type nat hook postrouting priority srcnat;\n"
-        "    ip saddr %s/%u oifname != \"%s\" masquerade\n"
+        "%s%s"
         "  }\n"
         "  chain through { type filter hook forward priority filter;\n"
         "    oifname \"%s\" ct state established,related accept\n"
         "    oifname \"%s\" iifname != \"%s\" drop\n"
         "  }\n"
         "}\n",
-        bridge, bridge, bridge, gateway, net->prefix, bridge, bridge, bridge, bridge);
+        bridge, bridge, bridge, hide, hide6, bridge, bridge, bridge);
 }
 
 struct err *nat_down(struct nft *nft, const char *bridge)

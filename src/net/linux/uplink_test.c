@@ -66,7 +66,8 @@ static int guest(struct wire *w, const char *bridge)
 static struct err *vlan_up(struct wire *w, const char *bridge, uint32_t tag, uint64_t mtu)
 {
     return w->b.bridge_up(w->b.ctx,
-        &(struct net_network){ .bridge = bridge, .mtu = mtu, .uplink = "up0", .tagged = true, .tag = tag, .nat = "" });
+        &(struct net_network){
+            .bridge = bridge, .mtu = mtu, .uplink = "up0", .tagged = true, .tag = tag, .nat = "", .nat6 = "" });
 }
 
 /* The same frame with this tag: 64 bytes. */
@@ -217,7 +218,9 @@ TEST(an_interface_is_switched_off_with_its_bridge_and_on_again)
 
 TEST(a_bridge_of_somebody_else_is_not_made)
 {
-    struct net_network theirs = { .bridge = "virbr0", .mtu = 1400, .uplink = "", .theirs = true, .nat = "" };
+    struct net_network theirs = {
+        .bridge = "virbr0", .mtu = 1400, .uplink = "", .theirs = true, .nat = "", .nat6 = ""
+    };
     struct net_backend b;
 
     if (!in_own_network())

@@ -1,6 +1,8 @@
 #include "net/linux/wire_test.h"
+#include <fcntl.h>
 #include <poll.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,6 +48,45 @@ bool succeeds(const char *const *argv)
     return exit_code(argv) == 0;
 }
 
+pid_t elsewhere_make(void)
+{
+    AUTO(fd_drop) int read_end = -1, write_end = -1;
+    int ready[2];
+    char byte = 0;
+
+    CHECK(pipe2(ready, O_CLOEXEC) == 0);
+    read_end = ready[0];
+    write_end = ready[1];
+    pid_t pid = fork();
+    if (pid == 0) {
+        if (unshare(CLONE_NEWNET) < 0 || write(write_end, "x", 1) != 1)
+            _exit(1);
+        for (;;)
+            pause();
+    }
+    CHECK(read(read_end, &byte, 1) == 1);
+    return pid;
+}
+
+void elsewhere_end(pid_t pid)
+{
+    kill(pid, SIGKILL);
+    CHECK(waitpid(pid, NULL, 0) == pid);
+}
+
+int socket_there(pid_t pid)
+{
+    AUTO(fd_drop) int here = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC), there = -1;
+    char path[64];
+
+    snprintf(path, sizeof(path), "/proc/%d/ns/net", (int)pid);
+    there = open(path, O_RDONLY | O_CLOEXEC);
+    CHECK(here >= 0 && there >= 0 && setns(there, CLONE_NEWNET) == 0);
+    int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    CHECK(setns(here, CLONE_NEWNET) == 0 && fd >= 0);
+    return fd;
+}
+
 const struct net_nic *nic_find(struct arena *a, struct net_backend *b, const char *name)
 {
     struct net_nic *nics;
@@ -77,7 +118,8 @@ const struct net_dhcp dhcp = { NULL, serve, end };
 
 struct err *bridge_up(struct net_backend *b, const char *name, const char *uplink)
 {
-    return b->bridge_up(b->ctx, &(struct net_network){ .bridge = name, .mtu = 1500, .uplink = uplink, .nat = "" });
+    return b->bridge_up(
+        b->ctx, &(struct net_network){ .bridge = name, .mtu = 1500, .uplink = uplink, .nat = "", .nat6 = "" });
 }
 
 struct err *bridge_down(struct net_backend *b, const char *name)

@@ -1,4 +1,6 @@
 #pragma once
+#include <stdio.h>
+#include <sys/types.h>
 #include "net/linux/linux.h"
 
 /* What tests of this room share: a network of their own, and guests' frames on their taps. */
@@ -11,6 +13,17 @@ bool in_own_network(void);
 void run(const char *const *argv, int expected);
 bool succeeds(const char *const *argv);
 #define IP(...) run((const char *const[]){ "/usr/sbin/ip", __VA_ARGS__, NULL }, 0)
+
+/* A network namespace of somebody else, who does nothing; a socket of TCP over IPv6 in it. */
+pid_t elsewhere_make(void);
+void elsewhere_end(pid_t pid);
+int socket_there(pid_t pid);
+#define IP_THERE(pid, ...)                                                                                             \
+    do {                                                                                                               \
+        char ns_of_pid[16];                                                                                            \
+        snprintf(ns_of_pid, sizeof(ns_of_pid), "%d", (int)(pid));                                                      \
+        run((const char *const[]){ "/usr/bin/nsenter", "-t", ns_of_pid, "-n", "/usr/sbin/ip", __VA_ARGS__, NULL }, 0); \
+    } while (0)
 
 const struct net_nic *nic_find(struct arena *a, struct net_backend *b, const char *name);
 struct err *bridge_up(struct net_backend *b, const char *name, const char *uplink);

@@ -1,4 +1,5 @@
 """Networks: the one with NAT that every host has, private ones, and what guests see of them."""
+import ipaddress
 import os
 import re
 import signal
@@ -23,6 +24,7 @@ def every_host_has_a_network_with_nat_and_private_ones_come_and_go(t):
     record = x.network.get_record(nat)
     t.equal(record["PIFs"], [], "a network of this host alone")
     t.check(re.fullmatch(r"10\.87\.\d+\.1/24", record["other_config"]["nat"]), record["other_config"])
+    t.check(re.fullmatch(r"fd[0-9a-f]{2}:[0-9a-f:]+:1/64", record["other_config"]["nat6"]), record["other_config"])
     private = network(t, "private")
     vm = t.vm()
     vifs = [t.vif(vm, private, "0"), t.vif(vm, nat, "1")]
@@ -56,7 +58,7 @@ def a_host_is_known_by_the_address_of_its_management_interface(t):
 def a_nat_that_cannot_be_is_refused_when_it_is_said(t):
     x = t.x
     t.fails("INVALID_VALUE", lambda: network(t, "bad", nat="10.93.0.0/24"))
-    t.fails("VALUE_NOT_SUPPORTED", lambda: network(t, "bad", nat6="fd12::1/64"))
+    t.fails("INVALID_VALUE", lambda: network(t, "bad", nat6="fd12::1/48"))
     net = network(t, "late")
     t.fails("INVALID_VALUE", x.network.set_other_config, net, {"nat": "10.93.0.1"})
     t.equal(x.network.get_other_config(net), {})
@@ -144,12 +146,15 @@ def what_a_vif_sends_is_limited(t):
 class Listener:
     """A TCP server on the machine's own address: the outside of the NAT."""
 
-    def __init__(self):
-        probe = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        probe.connect(("198.51.100.1", 9))  # sends nothing: the address that this machine would use
-        self.address = probe.getsockname()[0]
-        probe.close()
-        self.s = socket.create_server((self.address, 0))
+    def __init__(self, t):
+        if t.host.net == "linux":  # a machine with IPv6 alone
+            self.address, family = t.x.host.get_address(t.x.host.get_all()[0]), socket.AF_INET6
+        else:
+            probe = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            probe.connect(("198.51.100.1", 9))  # sends nothing: the address that this machine would use
+            self.address, family = probe.getsockname()[0], socket.AF_INET
+            probe.close()
+        self.s = socket.create_server((self.address, 0), family=family)
         self.port = self.s.getsockname()[1]
         threading.Thread(target=self.run, daemon=True).start()
 
@@ -166,7 +171,7 @@ class Listener:
 @case(own_host=True, on=("qemu",))
 def guests_that_speak_get_addresses_reach_out_and_each_other_and_do_not_notice_that_net_dies(t):
     x = t.x
-    if not (t.host.run / "net/space").exists():
+    if t.host.net == "private" and not (t.host.run / "net/space").exists():
         raise Skip("no user namespace may be made here (a chroot?), so no network for guests")
     copy_speaking_guest(t)
     nat, private, other = default_network(t), network(t, "private"), network(t, "other")
@@ -178,10 +183,17 @@ def guests_that_speak_get_addresses_reach_out_and_each_other_and_do_not_notice_t
     inside = x.network.get_other_config(nat)["nat"].rsplit(".", 1)[0]
     addresses = [g.address(g.nic()) for g in (a, b)]
     t.check(all(i.startswith(inside + ".") for i in addresses) and len(set(addresses)) == 2, addresses)
-    outside = Listener()
+    outside = Listener(t)
     reach = f"rm -f /tmp/said; nc -w 20 {outside.address} {outside.port} -e sh -c 'read said; echo $said >/tmp/said'; cat /tmp/said"
     t.equal(a.sh(reach), (0, "the outside\n"))
     t.equal(a.sh(f"ping -c 1 -W 5 {addresses[1]} >/dev/null")[0], 0, "guests of one NAT network reach each other")
+
+    # IPv6: an address that the guest made by itself, its host, its neighbour
+    host6 = ipaddress.ip_interface(x.network.get_other_config(nat)["nat6"])
+    for g in (a, b):
+        t.check(ipaddress.ip_address(g.address(g.nic(), family=6)) in host6.network, "an address in the network")
+    t.equal(a.sh(f"ping -6 -c 1 -W 5 {host6.ip}")[0], 0, "the host")
+    t.equal(a.sh(f"ping -6 -c 1 -W 5 {b.address(b.nic(), family=6)}")[0], 0, "another guest")
 
     # A private network, and one that has nothing to do with it
     for i, (g, nic) in enumerate(((a, a.nic(1)), (b, b.nic(1)), (c, c.nic()))):
