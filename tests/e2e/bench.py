@@ -33,6 +33,11 @@ def case(fn=None, *, own_host=False, on=("sim", "qemu"), slow=False, part="e2e")
     return mark(fn) if fn else mark
 
 
+def server_case(fn=None, *, own_host=False):
+    """A case of the server alone, in which a hypervisor has no part: the simulator's host does for it."""
+    return case(fn, own_host=own_host, on=("sim",))
+
+
 class Record:
     """Which explicit messages were seen to succeed, to fail as declared, and to have their effect.
 

@@ -3,11 +3,11 @@ import re
 import time
 
 from accounts import PASSWORD, ROLES
-from bench import NULL, Client, case
+from bench import NULL, Client, server_case
 from cases_shared import make_subjects as subjects
 
 
-@case
+@server_case
 def two_and_four_login_parameters_both_do(t):
     for more in ([], ["1.1"], ["1.1", "e2e tests"]):
         x = t.bare().login("root", t.host.password, *more)
@@ -19,7 +19,7 @@ def two_and_four_login_parameters_both_do(t):
         x.logout()
 
 
-@case
+@server_case
 def a_wrong_password_is_refused_after_a_while(t):
     began = time.monotonic()
     params = t.fails("SESSION_AUTHENTICATION_FAILED", t.bare().session.login_with_password, "root", "wrong")
@@ -28,12 +28,12 @@ def a_wrong_password_is_refused_after_a_while(t):
     t.fails("SESSION_AUTHENTICATION_FAILED", t.bare().session.login_with_password, "no such user", "x")
 
 
-@case
+@server_case
 def a_user_who_is_no_subject_is_not_let_in(t):
     t.fails("SESSION_AUTHORIZATION_FAILED", t.bare().session.login_with_password, "t-nobody", PASSWORD["t-nobody"])
 
 
-@case
+@server_case
 def a_session_ends_with_its_logout(t):
     x = t.client()
     old = x.session_ref
@@ -47,7 +47,7 @@ def a_session_ends_with_its_logout(t):
     t.equal(t.fails("SESSION_INVALID", y.call, "VM.get_all"), ["OpaqueRef:no-such-session"])
 
 
-@case
+@server_case
 def a_logout_wakes_the_event_calls_of_its_session(t):
     import threading
     x = t.client()
@@ -67,14 +67,14 @@ def a_logout_wakes_the_event_calls_of_its_session(t):
     t.check(seen and getattr(seen[0], "code", "") == "SESSION_INVALID", f"the waiting call ended with SESSION_INVALID: {seen}")
 
 
-@case
+@server_case
 def a_session_of_one_protocol_works_on_the_others(t):
     for protocol in ("xml", "json1", "json2"):
         y = t.x.sibling(protocol=protocol)
         t.equal(y.pool.get_all(), t.x.pool.get_all(), protocol)
 
 
-@case
+@server_case
 def a_superuser_changes_its_password_who_knows_the_old_one(t):
     old, new = t.host.password, "a new pw \u00e4:"
     x = t.client()
@@ -107,7 +107,7 @@ LADDER = [
 ]
 
 
-@case
+@server_case
 def each_of_the_six_roles_may_do_what_it_may(t):
     subjects(t)
     for i, role in enumerate(ROLES):
@@ -123,7 +123,7 @@ def each_of_the_six_roles_may_do_what_it_may(t):
         x.logout()
 
 
-@case
+@server_case
 def guarded_keys_of_a_map_are_open_to_weaker_roles(t):
     subjects(t)
     x = t.client("t-vm-operator", PASSWORD["t-vm-operator"])
@@ -137,14 +137,14 @@ def guarded_keys_of_a_map_are_open_to_weaker_roles(t):
     t.fails("RBAC_PERMISSION_DENIED", x.VM.add_to_other_config, vm, "other", "1")
 
 
-@case
+@server_case
 def only_superusers_reach_local_root_messages_and_nobody_pool_internal_ones(t):
     subjects(t)
     x = t.client("t-pool-admin", PASSWORD["t-pool-admin"])
     t.fails("RBAC_PERMISSION_DENIED", x.VDI.set_managed, NULL, True)
 
 
-@case
+@server_case
 def a_group_lets_its_members_in(t):
     x = t.x
     reader = x.role.get_by_name_label("read-only")[0]
@@ -158,7 +158,7 @@ def a_group_lets_its_members_in(t):
     t.fails("SUBJECT_ALREADY_EXISTS", x.subject.create, {"subject_identifier": "g:t-group", "other_config": {}})
 
 
-@case
+@server_case
 def roles_and_subjects_name_their_permissions(t):
     x = t.x
     known = subjects(t)
@@ -193,7 +193,7 @@ def roles_and_subjects_name_their_permissions(t):
     t.equal(x.role.get_uuid(x.role.get_by_name_label("pool-admin")[0]), "0165f154-ba3e-034e-6b27-5d271af109ba")
 
 
-@case
+@server_case
 def sessions_of_a_subject_can_be_listed_and_ended(t):
     subjects(t)
     y = t.client("t-read-only", PASSWORD["t-read-only"])
@@ -207,7 +207,7 @@ def sessions_of_a_subject_can_be_listed_and_ended(t):
     t.x.pool.get_all()
 
 
-@case
+@server_case
 def local_sessions_are_none_here_and_their_logout_says_so(t):
     from bench import Failure
     x = t.client()

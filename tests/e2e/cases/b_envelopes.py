@@ -7,7 +7,7 @@ import urllib.parse
 import xmlrpc.client
 
 import model
-from bench import Client, Failure, Host, ProtocolError, case, copy_guest, open_socket  # noqa: F401
+from bench import Client, Failure, Host, ProtocolError, copy_guest, open_socket, server_case  # noqa: F401
 
 
 def request(body, path="/jsonrpc", kind="application/json", version="1.1", headers=()):
@@ -45,7 +45,7 @@ def talk(url, data, timeout=20):
             return 0, {}, b""
 
 
-@case
+@server_case
 def the_same_call_means_the_same_in_three_envelopes(t):
     x = t.x
     calls = [("host.get_all_records",), ("pool.get_all_records",), ("VM.get_record", t.template()), ("SR.get_all_records",),
@@ -73,7 +73,7 @@ def scrub(v, names):
     return v
 
 
-@case
+@server_case
 def errors_mean_the_same_in_three_envelopes(t):
     for method, args, code in [("VM.get_uuid", ["OpaqueRef:no"], "HANDLE_INVALID"), ("VM.get_by_uuid", ["x"], "UUID_INVALID"),
                                ("VM.no_such_call", [], "MESSAGE_METHOD_UNKNOWN"),
@@ -85,7 +85,7 @@ def errors_mean_the_same_in_three_envelopes(t):
     t.equal(t.fails("HANDLE_INVALID", t.x.VM.get_uuid, "OpaqueRef:no"), ["VM", "OpaqueRef:no"])
 
 
-@case
+@server_case
 def content_types_are_as_clients_compare_them(t):
     body = rpc("pool.get_all", t.x.session_ref)
     for path in ("/jsonrpc", "/json"):
@@ -99,7 +99,7 @@ def content_types_are_as_clients_compare_them(t):
         t.equal(headers["access-control-allow-origin"], "*")
 
 
-@case
+@server_case
 def ints_are_bare_text_in_xml_and_numbers_in_json(t):
     xml = xmlrpc.client.dumps((t.x.session_ref, t.template()), "VM.get_VCPUs_max").encode()
     _, _, answer = talk(t.host.url, request(xml, "/", "text/xml"))
@@ -110,7 +110,7 @@ def ints_are_bare_text_in_xml_and_numbers_in_json(t):
     t.check(b'"result":1.0' in answer.replace(b" ", b""), answer)
 
 
-@case
+@server_case
 def json_ids_come_back_and_malformed_requests_are_500(t):
     for ident in (7, "a"):
         _, _, answer = talk(t.host.url, request(rpc("pool.get_all", t.x.session_ref, id=ident)))
@@ -124,7 +124,7 @@ def json_ids_come_back_and_malformed_requests_are_500(t):
     t.x.pool.get_all()
 
 
-@case
+@server_case
 def listmethods_needs_no_session_and_names_every_message(t):
     have = set(t.bare().call("system.listMethods"))
     missing = {name for name, m in model.messages().items() if not m.get("hidden")} - have
@@ -132,13 +132,13 @@ def listmethods_needs_no_session_and_names_every_message(t):
     t.equal(set(t.bare(protocol="xml").call("system.listMethods")), have)
 
 
-@case
+@server_case
 def the_spelling_with_an_underscore_works_too(t):
     t.equal(t.x.raw("VM_get_uuid", [t.x.session_ref, t.template()]),
             t.x.VM.get_uuid(t.template()))
 
 
-@case
+@server_case
 def keep_alive_and_pipelining_answer_in_order(t):
     with open_socket(t.host.url) as s:
         s.sendall(b"".join(request(rpc("pool.get_all", t.x.session_ref, id=i)) for i in range(20)))
@@ -150,7 +150,7 @@ def keep_alive_and_pipelining_answer_in_order(t):
         t.equal(json.loads(read_answer(f)[2])["id"], 99)
 
 
-@case
+@server_case
 def http_1_0_is_closed_after_its_answer(t):
     with open_socket(t.host.url) as s:
         s.sendall(request(rpc("pool.get_all", t.x.session_ref), version="1.0"))
@@ -159,7 +159,7 @@ def http_1_0_is_closed_after_its_answer(t):
         t.equal(f.read(1), b"", "the connection is closed")
 
 
-@case
+@server_case
 def tls_and_the_unix_socket_carry_the_same(t):
     with_tls = t.client(url=t.host.tls_url)
     t.equal(with_tls.pool.get_all(), t.x.pool.get_all())
@@ -171,15 +171,15 @@ def tls_and_the_unix_socket_carry_the_same(t):
     t.equal(local.VM.get_by_name_label("Other install media"), [t.template()])
 
 
-@case(on=("sim",), own_host=True)
-def ipv6_is_a_door_too_tested_on_the_simulator_as_the_hypervisor_has_no_part_in_it(t):
+@server_case(own_host=True)
+def ipv6_is_a_door_too(t):
     with Host(build=t.host.build, hypervisor="sim", listen="::1") as six:
         x = six.client()
         t.equal(len(x.pool.get_all()), 1)
         t.equal(len(six.client(url=six.tls_url).pool.get_all()), 1)
 
 
-@case
+@server_case
 def options_unknown_paths_and_methods_have_their_answers(t):
     for path in ("/", "/json", "/jsonrpc"):
         status, headers, _ = talk(t.host.url, f"OPTIONS {path} HTTP/1.1\r\nHost: t\r\nContent-Length: 0\r\n\r\n".encode())
@@ -193,7 +193,7 @@ def options_unknown_paths_and_methods_have_their_answers(t):
     t.check(headers["www-authenticate"].startswith("Basic realm="), headers)
 
 
-@case
+@server_case
 def too_large_bodies_and_heads_are_refused_before_they_are_read(t):
     t.check(talk(t.host.url, request(b" " * (301 * 1024)))[0] in (400, 413, 500), "a body over 300 KiB")
     status, _, _ = talk(t.host.url, b"POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 99999999999\r\n\r\n")
@@ -205,7 +205,7 @@ def too_large_bodies_and_heads_are_refused_before_they_are_read(t):
     t.x.pool.get_all()
 
 
-@case
+@server_case
 def wrong_types_and_bad_text_are_errors_of_the_api(t):
     wrong = ("INTERNAL_ERROR", "FIELD_TYPE_ERROR", "INVALID_VALUE")
     t.fails(wrong, t.x.VM.set_VCPUs_max, t.template(), "many")
@@ -228,7 +228,7 @@ def wrong_types_and_bad_text_are_errors_of_the_api(t):
     t.x.pool.get_all()
 
 
-@case
+@server_case
 def slow_and_silent_clients_harm_nobody(t):
     slow = [open_socket(t.host.url) for _ in range(50)]
     for i, s in enumerate(slow):
@@ -241,7 +241,7 @@ def slow_and_silent_clients_harm_nobody(t):
         s.close()
 
 
-@case
+@server_case
 def a_thousand_idle_connections_harm_nobody(t):
     import resource
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -262,7 +262,7 @@ def a_thousand_idle_connections_harm_nobody(t):
         s.close()
 
 
-@case
+@server_case
 def clients_that_leave_in_the_middle_are_forgotten(t):
     body = rpc("event.from", t.x.session_ref, ["vm_group"], "", 30.0)
     for i in range(30):
@@ -272,7 +272,7 @@ def clients_that_leave_in_the_middle_are_forgotten(t):
     t.x.pool.get_all()
 
 
-@case
+@server_case
 def many_clients_at_once_are_all_answered(t):
     errors = []
 
@@ -291,7 +291,7 @@ def many_clients_at_once_are_all_answered(t):
     t.check(not errors, f"{errors[:3]}")
 
 
-@case
+@server_case
 def the_server_version_is_told(t):
     version = t.bare().call("system.getServerVersion") if "system.getServerVersion" in t.bare().call("system.listMethods") else "none"
     t.check(version, "some version")

@@ -1,6 +1,6 @@
 """What is there at first, and the implicit messages."""
 import model
-from bench import MIB, NULL, Failure, case
+from bench import MIB, NULL, Failure, case, server_case
 
 
 @case
@@ -27,7 +27,7 @@ def a_fresh_host_has_its_pool_host_networks_and_storage(t):
     t.check(all(r["power_state"] == "Running" for r in control), "the control domain runs")
 
 
-@case
+@server_case
 def default_templates_are_those_of_the_table(t):
     templates = [r for r in t.x.VM.get_all_records().values() if r["is_default_template"]]
     t.check(len(templates) >= 40, f"{len(templates)} templates")
@@ -59,7 +59,7 @@ def records_have_every_field_of_the_model_with_its_type(t):
                 t.check(good(), f"{cls}.{name} ({kind}) = {v!r} of {ref}")
 
 
-@case
+@server_case
 def plain_fields_can_be_written_and_read_back(t):
     vm = t.vm()
     x = t.x
@@ -70,7 +70,7 @@ def plain_fields_can_be_written_and_read_back(t):
         t.equal(x.call(f"VM.get_{name}", vm), value, name)
 
 
-@case
+@server_case
 def maps_and_sets_follow_their_rules(t):
     vm, x = t.vm(), t.x
     x.VM.set_other_config(vm, {})
@@ -101,7 +101,7 @@ def maps_and_sets_follow_their_rules(t):
     t.equal(x.VM.get_other_config(vm)[""], "empty key")
 
 
-@case
+@server_case
 def lookups_by_uuid_and_label_find_what_they_should(t):
     vm, x = t.vm("only one of that name"), t.x
     uuid = x.VM.get_uuid(vm)
@@ -114,7 +114,7 @@ def lookups_by_uuid_and_label_find_what_they_should(t):
     t.check(vm in x.VM.get_by_name_label("renamed"), "found by its new name")
 
 
-@case
+@server_case
 def queries_follow_the_grammar(t):
     x = t.x
     vm = t.vm("queried")
@@ -155,7 +155,7 @@ def relations_are_seen_from_both_sides(t):
     t.check(vdi not in x.SR.get_VDIs(t.sr()), "gone from its SR")
 
 
-@case
+@server_case
 def generic_create_and_destroy_work_where_the_model_says_so(t):
     x = t.x
     secret = x.secret.create({"value": "hush", "other_config": {}})
@@ -187,7 +187,7 @@ def a_vm_can_be_created_from_a_record(t):
     t.check(r["uuid"] != record["uuid"], "a uuid of its own")
 
 
-@case
+@server_case
 def messages_are_kept_found_and_told(t):
     x = t.x
     vm = t.vm()
@@ -260,7 +260,7 @@ def a_disabled_host_starts_nothing(t):
     t.fails("HANDLE_INVALID", x.VM.get_possible_hosts, NULL)
 
 
-@case
+@server_case
 def the_pool_knows_its_licence_and_syncs_its_database(t):
     x, p = t.x, t.pool()
     r = x.pool.get_license_state(p)
@@ -316,12 +316,12 @@ def physical_interfaces_are_scanned_and_forgotten(t):
         x.PIF.scan(h)
 
 
-@case
+@server_case
 def removed_messages_say_so(t):
     t.fails("MESSAGE_REMOVED", t.x.VMPP.get_all)
     t.fails("SESSION_INVALID", t.bare().VMPP.get_all)
 
 
-@case
+@server_case
 def async_of_what_has_no_async_form_is_a_fault(t):
     t.fails("Fault", t.x.Async.VM.get_uuid, t.template())

@@ -3,10 +3,10 @@ import re
 import threading
 import time
 
-from bench import NULL, Watcher, case
+from bench import NULL, Watcher, server_case
 
 
-@case
+@server_case
 def a_first_event_from_gives_everything_at_once(t):
     x = t.x
     r = x.call("event.from", ["*"], "", 30.0)
@@ -19,7 +19,7 @@ def a_first_event_from_gives_everything_at_once(t):
     t.equal(snapshot, x.VM.get_record(t.template()))
 
 
-@case
+@server_case
 def valid_ref_counts_are_exact_and_numbers(t):
     x = t.x
     r = x.call("event.from", ["pool"], "", 0.0)
@@ -32,7 +32,7 @@ def valid_ref_counts_are_exact_and_numbers(t):
     t.equal(xml["valid_ref_counts"]["vm"], r["valid_ref_counts"]["vm"])
 
 
-@case
+@server_case
 def counts_follow_creation_and_destruction(t):
     x = t.x
     n = x.call("event.from", ["vm"], "", 0.0)["valid_ref_counts"]["vm"]
@@ -42,7 +42,7 @@ def counts_follow_creation_and_destruction(t):
     t.equal(x.call("event.from", ["vm"], "", 0.0)["valid_ref_counts"]["vm"], n)
 
 
-@case
+@server_case
 def adds_mods_and_dels_are_coalesced_per_call(t):
     x = t.x
     token = x.call("event.from", ["vm"], "", 0.0)["token"]
@@ -65,7 +65,7 @@ def adds_mods_and_dels_are_coalesced_per_call(t):
     t.check(not [e for e in r4["events"] if e["ref"] == vm], "made and destroyed in between: nothing")
 
 
-@case
+@server_case
 def a_timeout_gives_no_events_and_a_token_that_works(t):
     x = t.x
     token = x.call("event.from", ["VM_group"], "", 0.0)["token"]
@@ -76,7 +76,7 @@ def a_timeout_gives_no_events_and_a_token_that_works(t):
     x.call("event.from", ["VM_group"], r["token"], 0.0)
 
 
-@case
+@server_case
 def subscriptions_name_classes_in_any_case_and_single_objects(t):
     x, a, b = t.x, t.vm("a"), t.vm("b")
     token = x.call("event.from", [f"VM/{a}"], "", 0.0)["token"]
@@ -87,7 +87,7 @@ def subscriptions_name_classes_in_any_case_and_single_objects(t):
     t.equal(x.call("event.from", ["no_such_class"], "", 0.0)["events"], [])
 
 
-@case
+@server_case
 def an_event_comes_within_a_fraction_of_a_second(t):
     x = t.x
     vm = t.vm()
@@ -105,7 +105,7 @@ def an_event_comes_within_a_fraction_of_a_second(t):
     t.check(seen and seen[0][1] - began < 0.5, f"{seen and seen[0][1] - began}")
 
 
-@case
+@server_case
 def an_injected_event_comes_to_older_tokens(t):
     x, pool = t.x, t.pool()
     token = x.event.inject("pool", pool)
@@ -116,7 +116,7 @@ def an_injected_event_comes_to_older_tokens(t):
     t.fails("HANDLE_INVALID", x.event.inject, "pool", "OpaqueRef:no")
 
 
-@case
+@server_case
 def changes_of_the_other_side_of_a_relation_are_told(t):
     x, vm = t.x, t.vm()
     token = x.call("event.from", ["vm"], "", 0.0)["token"]
@@ -125,7 +125,7 @@ def changes_of_the_other_side_of_a_relation_are_told(t):
     t.check([e for e in r["events"] if vbd in e["snapshot"]["VBDs"]], "the VM's derived set changed")
 
 
-@case
+@server_case
 def messages_are_events_too(t):
     x = t.x
     token = x.call("event.from", ["message"], "", 0.0)["token"]
@@ -135,7 +135,7 @@ def messages_are_events_too(t):
     t.check([e for e in r["events"] if e["ref"] == m and e["class"] == "message" and e["operation"] == "add"], r["events"])
 
 
-@case
+@server_case
 def the_old_interface_still_works(t):
     x = t.client()
     t.fails("SESSION_NOT_REGISTERED", x.event.next)
@@ -156,7 +156,7 @@ def the_old_interface_still_works(t):
     x.logout()
 
 
-@case
+@server_case
 def twenty_watchers_see_the_same(t):
     x = t.x
     watchers = [Watcher(x, ["vm"]) for _ in range(20)]

@@ -9,7 +9,7 @@ import xml.etree.ElementTree as ET
 from datetime import datetime, timezone
 from pathlib import Path
 
-from bench import MIB, case
+from bench import MIB, case, server_case
 
 
 def server_time(t):
@@ -79,7 +79,7 @@ def xen_orchestras_query_is_answered_to_the_letter(t):
     t.check(0 <= value["cpu0"] <= 1.05, value)
 
 
-@case
+@server_case
 def each_interval_has_its_archive(t):
     now = server_time(t)
     for step, points in ((5, 60), (60, 119), (3600, 167), (86400, 365)):
@@ -88,7 +88,7 @@ def each_interval_has_its_archive(t):
         t.check(points - 2 <= int(answer["meta"]["rows"]) <= points + 1, answer["meta"]["rows"])
 
 
-@case
+@server_case
 def format_and_objects_are_chosen(t):
     vm, other = t.running_vm(), t.running_vm("other")
     uuid = t.x.VM.get_uuid(vm)
@@ -131,7 +131,7 @@ def judge(t, body):
         t.equal((p.returncode, p.stderr), (0, ""))
 
 
-@case
+@server_case
 def whole_archives_are_what_rrdtool_restores(t):
     vm = t.running_vm()
     uuid, host = t.x.VM.get_uuid(vm), t.x.host.get_uuid(t.the_host())
@@ -181,7 +181,7 @@ def data_sources_are_listed_recorded_and_forgotten(t):
     t.fails("VM_BAD_POWER_STATE", x.VM.query_data_source, vm, "memory")
 
 
-@case
+@server_case
 def prometheus_scrapes_with_a_readers_credentials(t):
     from accounts import PASSWORD
     from cases_shared import make_subjects
@@ -220,7 +220,7 @@ def value_at(columns, answer, name, at):
     return columns[name][times.index(at)] if name in columns and at in times else None
 
 
-@case(own_host=True)
+@server_case(own_host=True)
 def figures_outlive_the_metric_process_and_a_torn_file_begins_anew(t):
     vm = t.running_vm()
     uuid = t.x.VM.get_uuid(vm)

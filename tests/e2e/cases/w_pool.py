@@ -4,7 +4,7 @@ import signal
 from xml.etree import ElementTree
 
 from accounts import PASSWORD
-from bench import NULL, Watcher, case
+from bench import NULL, Watcher, case, server_case
 from cases_shared import make_subjects
 
 EPOCH = "19700101T00:00:00Z"
@@ -106,7 +106,7 @@ def every_change_is_in_the_audit_log_with_who_where_and_how_it_ended_and_without
     t.equal(x.handler("GET", "/audit_log", {"since": "yesterday"})[0], 400)
 
 
-@case(own_host=True)
+@server_case(own_host=True)
 def the_audit_log_outlives_its_process(t):
     t.x.pool.set_name_description(t.pool(), "before")
     pid = t.host.daemon_pids()["core"]
@@ -115,7 +115,7 @@ def the_audit_log_outlives_its_process(t):
     t.eventually(lambda: "'before'" in "\n".join(audit(t)), "the line is there")
 
 
-@case
+@server_case
 def a_figure_across_its_threshold_raises_an_alarm(t):
     x, vm = t.x, t.running_vm()
     uuid, h = x.VM.get_uuid(vm), t.the_host()
@@ -187,7 +187,7 @@ def the_database_is_dumped_and_restored(t):
     x.VM.hard_shutdown(runs)
 
 
-@case
+@server_case
 def settings_of_the_pool_are_made_on_each_host(t):
     x, h, p, running = t.x, t.the_host(), t.pool(), t.host.folder / "machine/running-ssh"
     x.pool.disable_ssh(p)
@@ -220,7 +220,7 @@ def settings_of_the_pool_are_made_on_each_host(t):
         t.fails("HANDLE_INVALID", getattr(x.pool, m), NULL, *args)
 
 
-@case(own_host=True)
+@server_case(own_host=True)
 def the_pool_closes_plain_http_on_each_host(t):
     x, h = t.x, t.the_host()
     x.pool.set_https_only(t.pool(), True)
