@@ -56,39 +56,63 @@ def connect_gives_a_raw_rfb_stream(t):
             rfb_hello(t, lambda n: read_exactly(s, n), s.sendall)
 
 
+class WebSocket:
+    """A console's bytes in binary frames (RFC 6455)."""
+
+    def __init__(self, t, path):
+        self.t, self.waiting = t, bytearray()
+        self.s = open_socket(t.host.tls_url)
+        key = base64.b64encode(os.urandom(16)).decode()
+        self.s.sendall((f"GET {path} HTTP/1.1\r\nHost: t\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                        f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: binary\r\n"
+                        f"Cookie: session_id={t.x.session_ref}\r\n\r\n").encode())
+        head = read_head(self.s)
+        t.check(head.startswith("HTTP/1.1 101"), head)
+        accept = base64.b64encode(hashlib.sha1((key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11").encode()).digest()).decode()
+        t.check(f"sec-websocket-accept: {accept}".lower() in head.lower() and "sec-websocket-protocol: binary" in head.lower(), head)
+
+    def frame(self):
+        first, second = read_exactly(self.s, 2)
+        self.t.equal(first & 0x0f, 2, "a binary frame")
+        length = second & 0x7f
+        if length == 126:
+            length = int.from_bytes(read_exactly(self.s, 2), "big")
+        elif length == 127:
+            length = int.from_bytes(read_exactly(self.s, 8), "big")
+        return read_exactly(self.s, length)
+
+    def recv(self, n):
+        while len(self.waiting) < n:
+            self.waiting.extend(self.frame())
+        piece = bytes(self.waiting[:n])
+        del self.waiting[:n]
+        return piece
+
+    def send(self, data):
+        mask = os.urandom(4)
+        self.s.sendall(bytes([0x82, 0x80 | len(data)]) + mask + bytes(b ^ mask[i % 4] for i, b in enumerate(data)))
+
+
 @case
 def a_websocket_carries_the_same(t):
     vm = t.running_vm()
     path, _ = target(t, vm)
-    with open_socket(t.host.tls_url) as s:
-        key = base64.b64encode(os.urandom(16)).decode()
-        s.sendall((f"GET {path.split('&session_id')[0]} HTTP/1.1\r\nHost: t\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                   f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: binary\r\n"
-                   f"Cookie: session_id={t.x.session_ref}\r\n\r\n").encode())
-        head = read_head(s)
-        t.check(head.startswith("HTTP/1.1 101"), head)
-        accept = base64.b64encode(hashlib.sha1((key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11").encode()).digest()).decode()
-        t.check(f"sec-websocket-accept: {accept}".lower() in head.lower() and "sec-websocket-protocol: binary" in head.lower(), head)
-        waiting = bytearray()
+    w = WebSocket(t, path.split("&session_id")[0])
+    with w.s:
+        rfb_hello(t, w.recv, w.send)
 
-        def recv(n):
-            while len(waiting) < n:
-                first, second = read_exactly(s, 2)
-                t.equal(first & 0x0f, 2, "a binary frame")
-                length = second & 0x7f
-                if length == 126:
-                    length = int.from_bytes(read_exactly(s, 2), "big")
-                elif length == 127:
-                    length = int.from_bytes(read_exactly(s, 8), "big")
-                waiting.extend(read_exactly(s, length))
-            piece = bytes(waiting[:n])
-            del waiting[:n]
-            return piece
 
-        def send(data):
-            mask = os.urandom(4)
-            s.sendall(bytes([0x82, 0x80 | len(data)]) + mask + bytes(b ^ mask[i % 4] for i, b in enumerate(data)))
-        rfb_hello(t, recv, send)
+@case(on=("qemu",))
+def a_websocket_carries_the_serial_line_of_a_guest_that_answers(t):
+    vm = t.running_vm()
+    (console,) = [c for c in t.x.VM.get_consoles(vm) if t.x.console.get_protocol(c) == "vt100"]
+    w = WebSocket(t, f"/console?ref={console}")
+    w.s.settimeout(60)
+    with w.s:
+        said = b""
+        while b"count " not in said:
+            w.send(b"c")
+            said += w.frame()
 
 
 @case
