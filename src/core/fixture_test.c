@@ -86,6 +86,12 @@ static struct err *on_vm_start(struct ipc_call *c, struct host_vm_start_req *req
     s->power = req->plan.paused ? "Paused" : "Running";
     map_put(f->guests, req->plan.vm, s);
     rep->state = *s;
+    if (f->balloon) {
+        rep->state.memory = f->balloon * 2;
+        s->memory = f->balloon;
+        CHECK_OK(vmevents_changed(
+            f->host_far, &(struct vmevents_changed_req){ .vm = s->vm, .what = "memory", .detail = "", .state = *s }));
+    }
     return NULL;
 }
 

@@ -20,6 +20,7 @@ struct fixture {
     struct map *guests; /* VM uuid -> struct vm_state in the arena */
     size_t n_starts;
     const char *fail_start; /* error code for the next host.vm_start */
+    uint64_t balloon;       /* what a guest has left before the answer to its start comes, which says twice as much */
     struct {                /* what net was told last of a plugged VIF; the texts are in the arena */
         const char *vm, *bridge;
         int64_t position;

@@ -128,9 +128,12 @@ static void told(
     waitq_wake_all(&c->ops);
 }
 
-/* Balloons move while anything else goes on, and say nothing about it. */
+/* Balloons move while anything else goes on. What an operation brings may be older than this, so its end looks again.
+ */
 static struct err *take_memory(struct core *c, const struct row *vm, uint64_t bytes)
 {
+    if (row_get(vm, F_VM_current_operations)->n)
+        free(map_put(c->missed, row_str(vm, F_VM_uuid), mem_strdup("unknown")));
     const struct row *metrics = row_follow(c->store, vm, F_VM_metrics);
 
     if (metrics && bytes)

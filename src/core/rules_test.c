@@ -385,6 +385,20 @@ TEST_FIBER(two_starts_are_not_promised_the_same_memory)
     fixture_done(&f);
 }
 
+TEST_FIBER(what_a_balloon_did_during_a_start_is_not_forgotten)
+{
+    struct fixture f;
+
+    fixture_init(&f, loop);
+    f.balloon = 48 << 20;
+    const char *vm = new_vm(&f, "ranged");
+    CHECK(strstr(fixture_call(&f, f.session, "VM.start", vm, "?f", "?f", NULL), OK));
+    fiber_sleep(50000);
+    const char *metrics = arena_strdup(f.arena, row_str(store_find_of(f.store, C_VM, vm), F_VM_metrics));
+    CHECK_INT(row_int(store_find_of(f.store, C_VM_metrics, metrics), F_VM_metrics_memory_actual), 48 << 20);
+    fixture_done(&f);
+}
+
 TEST_FIBER(a_blocked_shutdown_is_refused)
 {
     struct fixture f;
