@@ -145,7 +145,7 @@ static struct err *call(struct xe *x, const char *method, const struct value *pa
         x->connected = false;
         return e;
     }
-    TRY(json_parse_value(x->arena, buf_str(&answer), &v));
+    TRY(json_parse_answer(x->arena, buf_str(&answer), &v));
     error = value_map_get(&v, "error");
     result = value_map_get(&v, "result");
     if (error && error->kind == V_MAP)

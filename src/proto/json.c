@@ -1,5 +1,7 @@
 #include "proto/json.h"
 #include <jansson.h>
+#include <math.h>
+#include "base/buf.h"
 
 static void json_unref(json_t **j)
 {
@@ -39,8 +41,22 @@ static bool too_deep(struct str s)
 
 static struct value from_json(struct arena *a, const json_t *j);
 
+/*
+ * What JSON has no numbers for. json_parse_answer() puts texts in their place that begin with NUL, which no other text
+ * can contain: it refuses those, and jansson refuses them as keys.
+ */
+static const struct {
+    struct str word, text;
+} specials[] = {
+    { STR("NaN"), STR("\"\\u0000N\"") },
+    { STR("Infinity"), STR("\"\\u0000+\"") },
+    { STR("-Infinity"), STR("\"\\u0000-\"") },
+};
+
 static struct value from_string(struct arena *a, const char *s, size_t len)
 {
+    if (len && !s[0])
+        return value_float(s[1] == 'N' ? NAN : s[1] == '+' ? INFINITY : -INFINITY);
     return value_strn(arena_strndup(a, s, len), len);
 }
 
@@ -178,6 +194,48 @@ struct err *json_parse_value(struct arena *a, struct str body, struct value *ret
     AUTO(json_unref) json_t *j = NULL;
 
     TRY(load(body, JSON_DECODE_ANY, &j));
+    *ret_value = from_json(a, j);
+    return NULL;
+}
+
+/* Puts texts in the place of numbers that jansson does not know; *ret_any tells whether there were some. */
+static struct err *replace_specials(struct str body, struct buf *to, bool *ret_any)
+{
+    bool quoted = false;
+
+    *ret_any = false;
+    for (size_t i = 0; i < body.len; i++) {
+        struct str rest = { body.p + i, body.len - i };
+        size_t k = 0;
+
+        if (quoted && str_starts(rest, STR("\\u0000")))
+            return err_internal("malformed JSON: NUL in a text");
+        while (k < ARRAY_LEN(specials) && (quoted || !str_starts(rest, specials[k].word)))
+            k++;
+        if (k < ARRAY_LEN(specials)) {
+            buf_add_str(to, specials[k].text);
+            i += specials[k].word.len - 1;
+            *ret_any = true;
+            continue;
+        }
+        buf_add_char(to, body.p[i]);
+        if (body.p[i] == '"')
+            quoted = !quoted;
+        else if (quoted && body.p[i] == '\\' && ++i < body.len)
+            buf_add_char(to, body.p[i]);
+    }
+    return to->overflow ? err_internal("malformed JSON: too long") : NULL;
+}
+
+struct err *json_parse_answer(struct arena *a, struct str body, struct value *ret_value)
+{
+    AUTO(json_unref) json_t *j = NULL;
+    AUTO(buf_done) struct buf b;
+    bool any;
+
+    buf_init(&b, 4 * body.len + 64);
+    TRY(replace_specials(body, &b, &any));
+    TRY(load(buf_str(&b), JSON_DECODE_ANY | (any ? JSON_ALLOW_NUL : 0), &j));
     *ret_value = from_json(a, j);
     return NULL;
 }

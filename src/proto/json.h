@@ -17,6 +17,8 @@ struct json_call {
 
 struct err *json_parse_call(struct arena *a, struct str body, struct json_call *ret_call) MUST_CHECK;
 struct err *json_parse_value(struct arena *a, struct str body, struct value *ret_value) MUST_CHECK;
+/* What servers send, who also write NaN, Infinity and -Infinity, which are no JSON. */
+struct err *json_parse_answer(struct arena *a, struct str body, struct value *ret_value) MUST_CHECK;
 
 /* jansson seeds its hash from a file at first use: call this before the files are gone. */
 void json_init(void);

@@ -1,4 +1,5 @@
 #include "proto/json.h"
+#include <math.h>
 #include "base/buf.h"
 #include "test.h"
 
@@ -79,4 +80,31 @@ TEST(depth_is_bounded_before_anything_recurses)
     AUTO(err_drop) struct err *e = json_parse_value(a, buf_str(&b), &v);
     CHECK(e);
     CHECK_OK(json_parse_value(a, STR("\"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[\\\"[[\""), &v));
+}
+
+TEST(answers_may_hold_numbers_that_json_does_not_know)
+{
+    static const char *const bad[] = { "[NaN NaN]", "{NaN:1}", "[--Infinity]", "[1NaN]", "[\"\\u0000N\"]",
+        "[NaN,\"\\u0000\"]", "[NaNN]", "[nan]", "[\"NaN]", "[- Infinity]", "[NaN,{\"a\\u0000\":1}]" };
+    AUTO(arena_drop) struct arena *a = arena_new();
+    struct value v;
+
+    CHECK_OK(json_parse_answer(
+        a, STR("{\"result\":[NaN,Infinity,-Infinity,-1.5,\"NaN\",\"\\\\\\\"Infinity\"],\"NaN\":1}"), &v));
+    CHECK_INT(value_map_get(&v, "NaN")->i, 1);
+    const struct value *list = value_map_get(&v, "result");
+    CHECK_INT(list->n, 6);
+    CHECK(list->items[0].kind == V_FLOAT && isnan(list->items[0].f));
+    CHECK(list->items[1].kind == V_FLOAT && isinf(list->items[1].f) && list->items[1].f > 0);
+    CHECK(list->items[2].kind == V_FLOAT && isinf(list->items[2].f) && list->items[2].f < 0);
+    CHECK(list->items[3].f < -1.4 && list->items[3].f > -1.6);
+    CHECK_STR(list->items[4].s, "NaN");
+    CHECK_STR(list->items[5].s, "\\\"Infinity");
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        AUTO(err_drop) struct err *e = json_parse_answer(a, str_of(bad[i]), &v);
+        if (!e)
+            test_fail(__FILE__, __LINE__, "%s was taken", bad[i]);
+    }
+    AUTO(err_drop) struct err *e = json_parse_value(a, STR("[NaN]"), &v);
+    CHECK(e);
 }

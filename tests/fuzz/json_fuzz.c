@@ -37,6 +37,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     if (!e)
         check(&v, 1);
     err_ignore(e, "nor values");
+    e = json_parse_answer(a, (struct str){ copy, len }, &v);
+    if (!e)
+        check(&v, 1);
+    err_ignore(e, "nor answers");
     free(copy);
     return 0;
 }
