@@ -228,6 +228,14 @@ const char *arg_any(struct args *a, const char *names)
     return found;
 }
 
+bool args_left(const struct args *a)
+{
+    for (size_t i = 0; i < a->n; i++)
+        if (!a->list[i].used)
+            return true;
+    return false;
+}
+
 bool bool_parse(const char *text, bool *ret)
 {
     static const char *const yes[] = { "true", "t", "yes", "y", "1" }, *const no[] = { "false", "f", "no", "n", "0" };

@@ -37,6 +37,7 @@ struct err *arg_need(struct args *a, const char *name, const char **ret) MUST_CH
 /* The first of a comma-separated list of names that was given. */
 const char *arg_any(struct args *a, const char *names);
 struct err *arg_bool(struct args *a, const char *name, bool dflt, bool *ret) MUST_CHECK;
+bool args_left(const struct args *a); /* is there one that nobody asked for? */
 bool bool_parse(const char *text, bool *ret);
 
 /* Splits at commas; "\," is a comma and "\\" a backslash. "" has no pieces. */

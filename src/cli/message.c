@@ -4,16 +4,49 @@
 #include "cli/convert.h"
 #include "cli/verb.h"
 
-/* Names that people know parameters by; the model's own is the last choice. */
+/* Names that people know parameters by; the model's own work too. */
 static const struct {
     const char *message, *param, *name;
 } known_as[] = {
+    { "Bond.set_mode", "value", "mode" },
+    { "Cluster.pool_destroy", "self", "cluster-uuid" },
+    { "Cluster.pool_force_destroy", "self", "cluster-uuid" },
+    { "Cluster.pool_resync", "self", "cluster-uuid" },
+    { "Observer.create", "hosts", "host-uuids" },
+    { "PVS_cache_storage.create", "site", "pvs-site-uuid" },
+    { "PVS_proxy.create", "site", "pvs-site-uuid" },
+    { "PVS_server.introduce", "site", "pvs-site-uuid" },
+    { "Repository.set_gpgkey_path", "value", "gpgkey-path" },
+    { "SDN_controller.introduce", "port", "tcp-port" },
+    { "VDI.generate_config", "vdi", "uuid" },
+    { "VDI.list_changed_blocks", "vdi_from", "vdi-from-uuid" },
     { "VDI.resize", "size", "disk-size" },
     { "VDI.resize_online", "size", "disk-size" },
-    { "VM.set_VCPUs_number_live", "nvcpu", "new-vcpus" },
-    { "host.set_hostname_live", "hostname", "host-name" },
-    { "VM.snapshot", "new_name", "new-name-label" },
+    { "VGPU.create", "type", "vgpu-type-uuid" },
+    { "VM.call_plugin", "vm", "vm-uuid" },
     { "VM.checkpoint", "new_name", "new-name-label" },
+    { "VM.set_VCPUs_number_live", "nvcpu", "new-vcpus" },
+    { "VM.snapshot", "new_name", "new-name-label" },
+    { "VTPM.create", "vM", "vm-uuid" },
+    { "host.call_plugin", "host", "host-uuid" },
+    { "host.disable_external_auth", "host", "host-uuid" },
+    { "host.enable_external_auth", "host", "host-uuid" },
+    { "host.license_remove", "host", "host-uuid" },
+    { "host.refresh_pack_info", "host", "host-uuid" },
+    { "host.send_debug_keys", "host", "host-uuid" },
+    { "host.set_hostname_live", "host", "host-uuid" },
+    { "host.set_hostname_live", "hostname", "host-name" },
+    { "host.syslog_reconfigure", "host", "host-uuid" },
+    { "pool.configure_repository_proxy", "password", "proxy-password" },
+    { "pool.configure_repository_proxy", "url", "proxy-url" },
+    { "pool.configure_repository_proxy", "username", "proxy-username" },
+    { "pool.create_VLAN_from_PIF", "VLAN", "vlan" },
+    { "pool.enable_ha", "configuration", "ha-config" },
+    { "pool.enable_ha", "heartbeat_srs", "heartbeat-sr-uuids" },
+    { "pool.ha_compute_vm_failover_plan", "failed_hosts", "host-uuids" },
+    { "pool.send_test_post", "host", "dest-host" },
+    { "pool.send_test_post", "port", "dest-port" },
+    { "tunnel.create", "transport_PIF", "pif-uuid" },
 };
 
 static const char *dashed(struct arena *a, const char *name)
@@ -25,19 +58,37 @@ static const char *dashed(struct arena *a, const char *name)
     return text;
 }
 
+static const char *lower(struct arena *a, const char *name)
+{
+    char *text = arena_strdup(a, name);
+
+    for (char *p = text; *p; p++)
+        *p = (char)tolower((unsigned char)*p);
+    return text;
+}
+
+/* Names that follow from the model; of references first the one in small letters. */
+static const char *model_names(struct arena *a, const struct msg *m, const struct param *p)
+{
+    const char *name = dashed(a, p->name), *class;
+
+    if (p->type->kind != TYPE_REF)
+        return arena_printf(a, "%s,%s,%s", name, p->name, lower(a, name));
+    class = dashed(a, p->type->of->lower);
+    if (p == &m->params[0] && p->type->of == m->class)
+        return arena_printf(a, "uuid,%s,%s-uuid", class, class);
+    return arena_printf(a, "%s-uuid,%s-uuid,%s,%s", lower(a, name), name, name, class);
+}
+
 /* All names a parameter answers to, the usual one first. */
 static const char *names_of(struct arena *a, const struct msg *m, const struct param *p)
 {
-    const char *name = dashed(a, p->name);
+    const char *names = model_names(a, m, p);
 
     for (size_t i = 0; i < ARRAY_LEN(known_as); i++)
         if (strcmp(known_as[i].message, m->name) == 0 && strcmp(known_as[i].param, p->name) == 0)
-            return arena_printf(a, "%s,%s", known_as[i].name, name);
-    if (p->type->kind != TYPE_REF)
-        return arena_printf(a, strcmp(name, p->name) ? "%s,%s" : "%s", name, p->name);
-    if (p == &m->params[0] && p->type->of == m->class)
-        return arena_printf(a, "uuid,%s,%s-uuid", p->type->of->lower, p->type->of->lower);
-    return arena_printf(a, "%s-uuid,%s,%s", name, name, p->type->of->lower);
+            return arena_printf(a, "%s,%s", known_as[i].name, names);
+    return names;
 }
 
 static struct err *take_param(
@@ -68,6 +119,13 @@ static struct err *take_param(
     return NULL;
 }
 
+static const char *result_text(struct xe *x, const struct type *t, const struct value *v)
+{
+    if (t->kind == TYPE_FLOAT)
+        return arena_printf(x->arena, "%f", v->kind == V_FLOAT ? v->f : (double)v->i);
+    return xe_value_text(x, t, v, x->args.minimal ? "," : "; ");
+}
+
 /* A reference is shown as uuid, a set line by line, a map as lines of key and value. */
 static void print_result(struct xe *x, const struct type *t, const struct value *v)
 {
@@ -81,25 +139,79 @@ static void print_result(struct xe *x, const struct type *t, const struct value 
             say("%s: %s", xe_value_text(x, t->key, &v->items[2 * i], "; "),
                 xe_value_text(x, t->elem, &v->items[2 * i + 1], "; "));
     else
-        say("%s", xe_value_text(x, t, v, x->args.minimal ? "," : "; "));
+        say("%s", result_text(x, t, v));
+}
+
+struct call {
+    const struct msg *m;
+    struct value params[32];
+    size_t n;
+};
+
+static struct err *take_params(struct xe *x, struct call *c, size_t from, size_t to)
+{
+    bool given;
+
+    for (size_t i = from; i < to && i < c->m->n_params; i++) {
+        TRY(take_param(x, c->m, &c->m->params[i], &c->params[i], &given));
+        if ((given || i < c->m->n_required) && i >= c->n)
+            c->n = i + 1;
+    }
+    return NULL;
+}
+
+static struct err *call_once(struct xe *x, const struct call *c)
+{
+    struct value result = VALUE_NIL;
+
+    TRY(xe_run(x, c->m->name, c->params, c->n, &result));
+    print_result(x, c->m->result, &result);
+    return NULL;
+}
+
+/* VMs and repositories are chosen by filters too, hosts and pools need not be named where there is only one. */
+static bool chosen_by_filters(struct xe *x, const struct msg *m, struct noun *ret_noun)
+{
+    static const char *const losing[] = { ".destroy", ".declare_dead", ".forget" };
+    const struct model_class *c = m->class;
+    bool implied = c == C_host || c == C_pool;
+
+    if (!m->n_params || m->params[0].type->kind != TYPE_REF || m->params[0].type->of != c)
+        return false;
+    for (size_t i = 0; i < ARRAY_LEN(losing); i++)
+        if (str_ends(str_of(m->name), str_of(losing[i])))
+            return false; /* what is lost is named */
+    if (arg_any(&x->args, names_of(x->arena, m, &m->params[0])))
+        return false;
+    if (!implied && ((c != C_VM && c != C_SR) || !args_left(&x->args)))
+        return false;
+    noun_find(x->arena, c->lower, ret_noun);
+    if (c == C_VM)
+        ret_noun->where = "is-a-template=false,is-control-domain=false";
+    return true;
 }
 
 static struct err *call_message(struct xe *x, const struct msg *m)
 {
-    struct value params[32], result = VALUE_NIL;
+    struct call c = { .m = m };
+    struct rec *list = NULL;
+    struct noun noun;
     size_t n = 0;
-    bool given;
 
-    if (m->n_params > ARRAY_LEN(params))
+    if (m->n_params > ARRAY_LEN(c.params))
         return usage("%s has too many parameters", m->name);
-    for (size_t i = 0; i < m->n_params; i++) {
-        TRY(take_param(x, m, &m->params[i], &params[i], &given));
-        if (given || i < m->n_required)
-            n = i + 1;
+    TRY(take_params(x, &c, 1, m->n_params));
+    if (!chosen_by_filters(x, m, &noun)) {
+        TRY(take_params(x, &c, 0, 1));
+        TRY(no_argument_left(x));
+        return call_once(x, &c);
     }
-    TRY(no_argument_left(x));
-    TRY(xe_run(x, m->name, params, n, &result));
-    print_result(x, m->result, &result);
+    TRY(records_pick(x, &noun, &list, &n));
+    c.n = c.n ? c.n : 1;
+    for (size_t i = 0; i < n; i++) {
+        c.params[0] = S(list[i].ref);
+        TRY(call_once(x, &c));
+    }
     return NULL;
 }
 

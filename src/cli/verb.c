@@ -4,7 +4,7 @@
 #include "cli/convert.h"
 
 static const struct verb *const tables[] = { vm_verbs, disk_verbs, storage_verbs, network_verbs, host_verbs, blob_verbs,
-    other_verbs };
+    source_verbs, other_verbs };
 
 static const struct {
     const char *suffix;
@@ -28,12 +28,15 @@ static const struct {
     { "pool-secret-rotate", "pool-rotate-secret" },
     { "vdi-unlock", "vdi-force-unlock" },
     { "vm-vcpu-hotplug", "vm-set-vcpus-number-live" },
-    { "vm-data-source-list", "vm-get-data-sources" },
     { "vm-data-source-query", "vm-query-data-source" },
     { "vm-data-source-record", "vm-record-data-source" },
     { "vm-data-source-forget", "vm-forget-data-source-archives" },
-    { "host-data-source-list", "host-get-data-sources" },
     { "host-data-source-query", "host-query-data-source" },
+    { "host-data-source-record", "host-record-data-source" },
+    { "host-data-source-forget", "host-forget-data-source-archives" },
+    { "sr-data-source-query", "sr-query-data-source" },
+    { "sr-data-source-record", "sr-record-data-source" },
+    { "sr-data-source-forget", "sr-forget-data-source-archives" },
     { "vm-memory-dynamic-range-set", "vm-set-memory-dynamic-range" },
     { "vm-memory-static-range-set", "vm-set-memory-static-range" },
     { "vm-memory-target-set", "vm-set-memory-target-live" },

@@ -18,7 +18,7 @@ struct verb {
 };
 
 extern const struct verb vm_verbs[], disk_verbs[], storage_verbs[], network_verbs[], host_verbs[], blob_verbs[],
-    other_verbs[];
+    source_verbs[], other_verbs[];
 
 /* A verb found by name: one of these is set. */
 struct verb_found {

@@ -280,3 +280,28 @@ def xe_makes_fills_and_reads_blobs(t):
     xe.fails("name one of", "blob-create", "name=note")
     xe("blob-destroy", f"uuid={uuid}")
     t.equal(x.VM.get_blobs(vm), {})
+
+
+@case
+def xe_shows_records_and_forgets_data_sources(t):
+    xe, x, vm = Shell(t), t.x, t.running_vm()
+    uuid, host = x.VM.get_uuid(vm), x.host.get_uuid(t.the_host())
+    sr = x.SR.get_uuid(x.SR.get_by_name_label("Local storage")[0])
+    t.eventually(lambda: "memory" in xe("vm-data-source-list", f"uuid={uuid}", "--minimal"), "the VM is measured")
+    for noun, one in (("host", host), ("vm", uuid), ("sr", sr)):
+        out = xe(f"{noun}-data-source-list", f"uuid={one}")
+        t.check(re.match(r"name_label +: \S+\n +name_description: .*\n +enabled: true\n +standard: true\n +min: 0\.000\n"
+                         r" +max: \S+\n +units: \S+\n", out), out)
+    t.check(re.search(r" max: inf\n", xe("host-data-source-list")), "numbers that JSON has not")
+    t.check("loadavg" in xe("host-data-source-list", "--minimal").split(","), "names alone")
+    t.check(float(xe("host-data-source-query", "data-source=loadavg")) >= 0, "the only host is meant")
+    for noun, ref, one, name in (("host", t.the_host(), host, "loadavg"), ("VM", vm, uuid, "memory"),
+                                 ("SR", x.SR.get_by_uuid(sr), sr, "physical_size")):
+        def enabled():
+            return {s["name_label"]: s["enabled"] for s in getattr(x, noun).get_data_sources(ref)}[name]
+        xe(f"{noun.lower()}-data-source-forget", f"uuid={one}", f"data-source={name}")
+        t.equal(enabled(), False)
+        xe(f"{noun.lower()}-data-source-record", f"uuid={one}", f"data-source={name}")
+        t.equal(enabled(), True)
+    xe.fails("INVALID_VALUE", "vm-data-source-query", f"uuid={uuid}", "data-source=no_such")
+    xe.fails("Required parameter not found: uuid", "vm-data-source-query", "data-source=memory")
