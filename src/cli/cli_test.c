@@ -180,6 +180,36 @@ TEST(values_are_shown_as_text)
     CHECK_STR(xe_field_text(&x, field(a, C_VM, "possible-hosts"), "", &r, false), "<expensive field>");
 }
 
+TEST(maps_and_sets_are_split_from_their_keys)
+{
+    AUTO(arena_drop) struct arena *a = arena_new();
+    struct xe_field *fields;
+    size_t n = xe_fields(a, C_VM, &fields);
+    const char *key;
+
+    CHECK(xe_field_split(a, fields, n, "other-config:a:b", &key)->field == F_VM_other_config);
+    CHECK_STR(key, "a:b");
+    CHECK(xe_field_split(a, fields, n, "other-config-a", &key)->field == F_VM_other_config);
+    CHECK_STR(key, "a");
+    CHECK(xe_field_split(a, fields, n, "tags-contains", &key)->field == F_VM_tags);
+    CHECK(xe_field_split(a, fields, n, "name-label", &key)->field == F_VM_name_label && !key);
+    CHECK(!xe_field_split(a, fields, n, "name-label-x", &key));
+    CHECK(!xe_field_split(a, fields, n, "colour:x", &key));
+}
+
+TEST(what_must_be_asked_is_told_like_a_field)
+{
+    AUTO(arena_drop) struct arena *a = arena_new();
+
+    CHECK_STR(xe_field_mode(a, field(a, C_VM, "possible-hosts")), "SRO");
+    CHECK_STR(xe_field_mode(a, field(a, C_VM, "VCPUs-utilisation")), "MRO");
+    CHECK_STR(xe_field_mode(a, field(a, C_VM, "cooperative")), " RO");
+    CHECK_STR(xe_field_mode(a, field(a, C_pool, "https-only")), " RW");
+    CHECK(!field(a, C_host_cpu, "utilisation")->field);
+    CHECK(field(a, C_PGPU, "gpu-group-uuid")->field == F_PGPU_GPU_group);
+    CHECK(field(a, C_VTPM, "vm-uuid")->field == F_VTPM_VM);
+}
+
 /* Values */
 
 TEST(numbers_take_units)
@@ -225,6 +255,7 @@ TEST(verbs_are_found_by_hand_by_model_and_by_noun)
     CHECK(verb_find(a, "template-param-get", &v) && v.kind == XE_PARAM_GET && v.noun.class == C_VM);
     CHECK(verb_find(a, "vdi-destroy", &v) && v.made && v.made->msg);
     CHECK(verb_find(a, "pool-ha-enable", &v) && v.made);
+    CHECK(verb_find(a, "drtask-list", &v) && v.noun.class == C_DR_task);
     CHECK(!verb_find(a, "vm-dance", &v));
     CHECK_STR(verb_near(a, "vm-strat"), "vm-start");
     CHECK(!verb_near(a, "completely-different"));

@@ -1,8 +1,8 @@
 #include "cli/fields.h"
 #include <ctype.h>
 #include <string.h>
+#include "cli/asked.h"
 
-#define NOT_THERE "<not in database>"
 #define FIELD_NAME_MAX 80
 
 /* Names that do not follow from the model's. */
@@ -15,6 +15,20 @@ static const struct {
     { "VM", "suspend_SR", "suspend-SR-uuid" },
     { "VM", "last_booted_record", "last-boot-record" },
     { "VM", "VTPMs", "vtpms" },
+    { "VTPM", "VM", "vm" },
+    { "VTPM", "is_unique", "is_unique" },
+    { "VTPM", "is_protected", "is_protected" },
+    { "VGPU", "type", "type-uuid" },
+    { "VGPU", "extra_args", "extra_args" },
+    { "GPU_group", "VGPUs", "VGPU-uuids" },
+    { "GPU_group", "PGPUs", "PGPU-uuids" },
+    { "USB_group", "VUSBs", "VUSB-uuids" },
+    { "USB_group", "PUSBs", "PUSB-uuids" },
+    { "Certificate", "host", "host" },
+    { "Cluster_host", "cluster", "cluster" },
+    { "Cluster_host", "PIF", "PIF" },
+    { "Cluster_host", "host", "host" },
+    { "Pool_patch", "pool_update", "update" },
     { "VDI", "VBDs", "vbd-uuids" },
     { "VDI", "crash_dumps", "crashdump-uuids" },
     { "network", "VIFs", "VIF-uuids" },
@@ -26,6 +40,10 @@ static const struct {
     { "PIF", "VLAN_slave_of", "vlan-slave-of" },
     { "host", "suspend_image_sr", "suspend-image-sr-uuid" },
     { "host", "crash_dump_sr", "crash-dump-sr-uuid" },
+    { "host", "guest_VCPUs_params", "guest_VCPUs_params" },
+    { "host", "control_domain", "control-domain-uuid" },
+    { "host", "resident_VMs", "resident-vms" },
+    { "host", "iscsi_iqn", "iscsi_iqn" },
     { "message", "cls", "class" },
     { "role", "name_label", "name" },
     { "role", "name_description", "description" },
@@ -40,10 +58,15 @@ static const struct {
     { "VM", "metrics", "start_time", "start-time" },
     { "VM", "metrics", "install_time", "install-time" },
     { "VM", "metrics", "hvm", "hvm" },
+    { "VM", "metrics", "nomigrate", "nomigrate" },
+    { "VM", "metrics", "nested_virt", "nested-virt" },
     { "VM", "metrics", "current_domain_type", "current-domain-type" },
     { "VM", "guest_metrics", "os_version", "os-version" },
     { "VM", "guest_metrics", "PV_drivers_version", "PV-drivers-version" },
+    { "VM", "guest_metrics", "PV_drivers_up_to_date", "PV-drivers-up-to-date" },
     { "VM", "guest_metrics", "PV_drivers_detected", "PV-drivers-detected" },
+    { "VM", "guest_metrics", "can_use_hotplug_vbd", "can-use-hotplug-vbd" },
+    { "VM", "guest_metrics", "can_use_hotplug_vif", "can-use-hotplug-vif" },
     { "VM", "guest_metrics", "memory", "memory" },
     { "VM", "guest_metrics", "disks", "disks" },
     { "VM", "guest_metrics", "networks", "networks" },
@@ -61,24 +84,27 @@ static const struct {
     { "PIF", "metrics", "speed", "speed" },
     { "PIF", "metrics", "duplex", "duplex" },
     { "PIF", "metrics", "pci_bus_path", "pci-bus-path" },
+    { "PGPU", "PCI", "vendor_name", "vendor-name" },
+    { "PGPU", "PCI", "device_name", "device-name" },
+    { "PGPU", "PCI", "pci_id", "pci-id" },
+    { "VGPU", "type", "model_name", "type-model-name" },
+    { "VGPU", "PCI", "pci_id", "pci" },
 };
 
-/* Answers of calls, shown like fields. */
-static const struct {
-    const char *class, *name, *getter;
-} asked[] = {
-    { "VM", "allowed-VBD-devices", "VM.get_allowed_VBD_devices" },
-    { "VM", "allowed-VIF-devices", "VM.get_allowed_VIF_devices" }, { "VM", "possible-hosts", "VM.get_possible_hosts" },
-    { "SR", "host", "" }, /* of its only PBD: costs no call of its own */
-};
+static const char *renamed_find(const struct field *f)
+{
+    for (size_t i = 0; i < ARRAY_LEN(renamed); i++)
+        if (str_eq_nocase(str_of(f->class->name), str_of(renamed[i].class)) && strcmp(f->name, renamed[i].field) == 0)
+            return renamed[i].name;
+    return NULL;
+}
 
 static const char *dashed(struct arena *a, const struct field *f)
 {
     char *name = arena_strdup(a, f->name);
 
-    for (size_t i = 0; i < ARRAY_LEN(renamed); i++)
-        if (strcmp(f->class->name, renamed[i].class) == 0 && strcmp(f->name, renamed[i].field) == 0)
-            return renamed[i].name;
+    if (renamed_find(f))
+        return renamed_find(f);
     if (cstr_starts(name, "qos_") || strcmp(name, "cpu_info") == 0 || strcmp(f->class->name, "task") == 0) {
         if (cstr_starts(name, "name_") || strcmp(name, "other_config") == 0 || strcmp(name, "resident_on") == 0)
             *strchr(name, '_') = '-';
@@ -97,17 +123,19 @@ static bool named_after_class(const struct field *f)
 
 static size_t add_field(struct arena *a, const struct field *f, struct xe_field *to)
 {
-    const char *lower;
+    char *class;
 
-    if (!named_after_class(f)) {
+    if (!named_after_class(f) || renamed_find(f)) {
         to[0] = (struct xe_field){ .name = dashed(a, f), .field = f };
         return 1;
     }
-    lower = f->type->of->lower;
-    to[0] = (struct xe_field){ .name = arena_printf(a, "%s-uuid", lower), .field = f };
+    class = arena_strdup(a, f->type->of->lower);
+    for (char *p = class; *p; p++)
+        *p = (char)(*p == '_' ? '-' : *p);
+    to[0] = (struct xe_field){ .name = arena_printf(a, "%s-uuid", class), .field = f };
     if (!f->type->of->name_label)
         return 1;
-    to[1] = (struct xe_field){ .name = arena_printf(a, "%s-name-label", lower), .field = f, .as_name = true };
+    to[1] = (struct xe_field){ .name = arena_printf(a, "%s-name-label", class), .field = f, .as_name = true };
     return 2;
 }
 
@@ -123,12 +151,13 @@ static int rank_of(const struct field *f)
 
 size_t xe_fields(struct arena *a, const struct model_class *c, struct xe_field **ret)
 {
-    struct xe_field *list = arena_new_array(a, c->n_fields * 2UL + ARRAY_LEN(hops) + ARRAY_LEN(asked), struct xe_field);
+    struct xe_field *list = arena_new_array(a, c->n_fields * 2UL + ARRAY_LEN(hops) + ASKED_MAX, struct xe_field);
     size_t n = 0;
 
     for (int rank = 0; rank < 3; rank++) /* what names the object comes first */
         for (size_t i = 0; i < c->n_fields; i++)
-            if (rank_of(c->fields[i]) == rank && !is_metrics(c->fields[i]))
+            if (rank_of(c->fields[i]) == rank && !is_metrics(c->fields[i]) &&
+                !asked_instead(c, dashed(a, c->fields[i])))
                 n += add_field(a, c->fields[i], list + n);
     for (size_t i = 0; i < ARRAY_LEN(hops); i++) {
         const struct field *via = strcmp(hops[i].class, c->name) == 0 ? model_field_find(c, hops[i].via) : NULL;
@@ -137,9 +166,7 @@ size_t xe_fields(struct arena *a, const struct model_class *c, struct xe_field *
         if (hop)
             list[n++] = (struct xe_field){ .name = hops[i].name, .field = via, .hop = hop };
     }
-    for (size_t i = 0; i < ARRAY_LEN(asked); i++)
-        if (strcmp(asked[i].class, c->name) == 0)
-            list[n++] = (struct xe_field){ .name = asked[i].name, .getter = asked[i].getter };
+    n += asked_fields(c, list + n);
     *ret = list;
     return n;
 }
@@ -172,6 +199,31 @@ const struct xe_field *xe_field_find(const struct xe_field *fields, size_t n, co
     return NULL;
 }
 
+const struct xe_field *xe_field_split(
+    struct arena *a, const struct xe_field *fields, size_t n, const char *name, const char **ret_key)
+{
+    const char *colon = strchr(name, ':');
+    const struct xe_field *best = NULL;
+    size_t best_len = 0;
+
+    *ret_key = colon ? colon + 1 : NULL;
+    best = xe_field_find(fields, n, colon ? arena_strndup(a, name, (size_t)(colon - name)) : name);
+    if (best || colon)
+        return best;
+    for (size_t i = 0; i < n; i++) { /* other-config-KEY, as it was once written */
+        size_t len = strlen(fields[i].name);
+        enum type_kind kind = xe_field_type(&fields[i])->kind;
+
+        if ((kind != TYPE_MAP && kind != TYPE_SET) || len < best_len || !cstr_starts(name, fields[i].name) ||
+            name[len] != '-')
+            continue;
+        best = &fields[i];
+        best_len = len;
+        *ret_key = name + len + 1;
+    }
+    return best;
+}
+
 /* Modes */
 
 const struct msg *xe_setter(const struct xe_field *f, const char *verb)
@@ -179,6 +231,8 @@ const struct msg *xe_setter(const struct xe_field *f, const char *verb)
     char name[160];
     const struct msg *m;
 
+    if (f->asked && f->asked->setter && strcmp(verb, "set") == 0)
+        return model_msg_find(f->asked->setter);
     if (!f->field || f->hop || f->as_name)
         return NULL;
     snprintf(name, sizeof(name), "%s.%s_%s", f->field->class->name, verb, f->field->name);
@@ -186,14 +240,14 @@ const struct msg *xe_setter(const struct xe_field *f, const char *verb)
     return m && !m->removed && !m->pool_internal && m->role != ROLE_LOCAL_ROOT ? m : NULL;
 }
 
-static enum type_kind kind_of(const struct xe_field *f)
+const struct type *xe_field_type(const struct xe_field *f)
 {
-    return f->getter ? *f->getter ? TYPE_SET : TYPE_STRING : f->hop ? f->hop->type->kind : f->field->type->kind;
+    return f->asked ? asked_type(f->asked) : f->hop ? f->hop->type : f->field->type;
 }
 
 bool xe_writable(const struct xe_field *f)
 {
-    switch (kind_of(f)) {
+    switch (xe_field_type(f)->kind) {
     case TYPE_MAP:
         return xe_setter(f, "add_to") || xe_setter(f, "set");
     case TYPE_SET:
@@ -205,7 +259,7 @@ bool xe_writable(const struct xe_field *f)
 
 const char *xe_field_mode(struct arena *a, const struct xe_field *f)
 {
-    enum type_kind kind = kind_of(f);
+    enum type_kind kind = xe_field_type(f)->kind;
 
     return arena_printf(a, "%c%s", kind == TYPE_MAP ? 'M' : kind == TYPE_SET ? 'S' : ' ', xe_writable(f) ? "RW" : "RO");
 }
@@ -217,7 +271,7 @@ static const char *ref_text(struct xe *x, const struct model_class *c, const cha
     const struct value *record = xe_known(x, c, ref);
 
     if (!record)
-        return NOT_THERE;
+        return FIELD_NOT_THERE;
     if (strcmp(c->name, "role") == 0)
         as_name = true;
     return value_map_str(record, as_name && c->name_label ? c->name_label->name : "uuid");
@@ -302,32 +356,15 @@ const struct value *xe_field_value(struct xe *x, const struct xe_field *f, const
     return record ? value_map_get(record, f->hop->name) : NULL;
 }
 
-static const char *sr_host(struct xe *x, const struct value *sr)
+/* A wire's speed and manner, in words. */
+static const char *wire_text(struct xe *x, const struct xe_field *f, const struct value *record, const struct value *v)
 {
-    const struct value *pbds = value_map_get(sr, "PBDs"), *pbd;
+    const struct value *metrics = xe_known(x, C_PIF_metrics, value_map_str(record, "metrics"));
+    const struct value *carrier = metrics ? value_map_get(metrics, "carrier") : NULL;
 
-    if (pbds && pbds->kind == V_SET && pbds->n > 1)
-        return "<shared>";
-    pbd = pbds && pbds->kind == V_SET && pbds->n ? xe_known(x, C_PBD, pbds->items[0].s) : NULL;
-    return pbd ? ref_text(x, C_host, value_map_str(pbd, "host"), true) : NOT_THERE;
-}
-
-static const char *asked_text(
-    struct xe *x, const struct xe_field *f, const char *ref, const struct value *record, bool full)
-{
-    const struct msg *m = model_msg_find(f->getter);
-    struct value v;
-    struct err *e;
-
-    if (!*f->getter)
-        return sr_host(x, record);
-    if (!full || !m)
-        return "<expensive field>";
-    e = CALL(x, &v, f->getter, S(ref));
-    if (!e)
-        return xe_value_text(x, m->result, &v, "; ");
-    err_ignore(e, "control domains and snapshots have none");
-    return "";
+    if (f->hop == F_PIF_metrics_speed)
+        return arena_printf(x->arena, "%lld Mbit/s", (long long)v->i);
+    return v->b ? "full" : carrier && carrier->b ? "half" : "unknown";
 }
 
 const char *xe_field_text(
@@ -336,12 +373,16 @@ const char *xe_field_text(
     const struct value *v;
     const struct type *t;
 
-    if (f->getter)
-        return asked_text(x, f, ref, record, full);
+    if (f->asked)
+        return full || f->asked->cheap ? asked_text(x, f->asked, ref, record) : "<expensive field>";
     v = xe_field_value(x, f, record);
     if (!v)
-        return NOT_THERE;
-    t = f->hop ? f->hop->type : f->field->type;
+        return FIELD_NOT_THERE;
+    t = xe_field_type(f);
+    if (f->hop == F_PIF_metrics_speed || f->hop == F_PIF_metrics_duplex)
+        return wire_text(x, f, record, v);
+    if (f->as_name && f->field == F_VBD_VDI && value_map_get(record, "empty") && value_map_get(record, "empty")->b)
+        return "<EMPTY>";
     if (f->as_name)
         return ref_text(x, t->of, v->kind == V_STRING ? v->s : "", true);
     if (t->kind == TYPE_MAP && strcmp(f->field->name, "current_operations") == 0) {

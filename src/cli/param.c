@@ -10,7 +10,7 @@ struct err *list_run(struct xe *x, const struct noun *noun)
     struct rec *list = NULL;
     size_t n = 0;
 
-    arg_get(&x->args, "multiple");
+    arg_any(&x->args, "multiple,force,message-priority"); /* every verb takes them */
     TRY(records_select(x, noun, &list, &n));
     return records_print(x, noun, params, list, n);
 }
@@ -44,11 +44,6 @@ static struct err *read_only(const struct xe_field *f)
     return usage("Parameter '%s' is read-only or cannot be changed this way", f->name);
 }
 
-static enum type_kind kind_of(const struct xe_field *f)
-{
-    return f->hop ? f->hop->type->kind : f->field ? f->field->type->kind : TYPE_STRING;
-}
-
 /* Calls Class.<verb>_<field>(self, ...). */
 static struct err *change(
     const struct target *t, const struct xe_field *f, const char *verb, const struct value *args, size_t n)
@@ -70,7 +65,7 @@ static struct err *put_key(const struct target *t, const struct xe_field *f, con
     const struct value *map = value_map_get(t->rec.record, f->field->name);
     struct value pair[2] = { S(key), S(text) };
 
-    if (kind_of(f) != TYPE_MAP)
+    if (xe_field_type(f)->kind != TYPE_MAP)
         return usage("Parameter '%s' is no map", f->name);
     TRY(convert(t->x, f->field->type->elem, f->name, text, &pair[1]));
     if (!xe_setter(f, "add_to")) { /* Bond.set_property, PIF.set_property */
@@ -88,26 +83,34 @@ static struct err *put_key(const struct target *t, const struct xe_field *f, con
     return change(t, f, "add_to", pair, 2);
 }
 
+static struct err *split_name(
+    const struct target *t, const char *name, const struct xe_field **ret, const char **ret_key)
+{
+    const struct xe_field *f = xe_field_split(t->x->arena, t->fields, t->n_fields, name, ret_key);
+
+    if (!f)
+        return unknown(t, name);
+    *ret = f;
+    return NULL;
+}
+
 static struct err *set_one(const struct target *t, const char *name, const char *text)
 {
-    const char *colon = strchr(name, ':');
     const struct xe_field *f = NULL;
+    const char *key = NULL;
     struct value v;
 
-    if (colon) {
-        TRY(field_of(t, arena_strndup(t->x->arena, name, (size_t)(colon - name)), &f));
-        assert(f);
-        if (!f->field || f->hop)
-            return read_only(f);
-        return put_key(t, f, colon + 1, text);
-    }
-    TRY(field_of(t, name, &f));
+    TRY(split_name(t, name, &f, &key));
     assert(f);
+    if (key && (!f->field || f->hop))
+        return read_only(f);
+    if (key)
+        return put_key(t, f, key, text);
     if (!xe_setter(f, "set"))
-        return kind_of(f) == TYPE_MAP && xe_writable(f)
+        return xe_field_type(f)->kind == TYPE_MAP && xe_writable(f)
             ? usage("Parameter '%s' is a map: say %s:KEY=VALUE", name, f->name)
             : read_only(f);
-    TRY(convert(t->x, f->field->type, f->name, text, &v));
+    TRY(convert(t->x, xe_field_type(f), f->name, text, &v));
     return change(t, f, "set", &v, 1);
 }
 
@@ -117,13 +120,12 @@ static struct err *param_set(const struct target *t)
 
     for (size_t i = 0; i < t->x->args.n; i++) { /* names first: a mistake changes nothing */
         struct arg *a = &t->x->args.list[i];
-        const char *colon = strchr(a->name, ':');
         const struct xe_field *f = NULL;
+        const char *key;
 
         if (a->used)
             continue;
-        TRY(field_of(t, colon ? arena_strndup(t->x->arena, a->name, (size_t)(colon - a->name)) : a->name, &f));
-        assert(f);
+        TRY(split_name(t, a->name, &f, &key));
         any = true;
     }
     if (!any)
@@ -167,12 +169,12 @@ static struct err *param_get(const struct target *t)
         return NULL;
     }
     map = xe_field_value(t->x, f, t->rec.record);
-    if (kind_of(f) != TYPE_MAP || !map)
+    if (xe_field_type(f)->kind != TYPE_MAP || !map)
         return usage("Parameter '%s' is no map: leave out param-key", name);
     v = value_map_get(map, key);
     if (!v)
         return usage("Key %s not found in map %s", key, name);
-    say("%s", xe_value_text(t->x, (f->hop ? f->hop : f->field)->type->elem, v, "; "));
+    say("%s", xe_value_text(t->x, xe_field_type(f)->elem, v, "; "));
     return NULL;
 }
 
@@ -186,7 +188,7 @@ static struct err *param_add(const struct target *t)
     TRY(arg_need(&t->x->args, "param-name", &name));
     TRY(field_of(t, name, &f));
     assert(f);
-    if (kind_of(f) == TYPE_SET && f->field) {
+    if (xe_field_type(f)->kind == TYPE_SET && f->field) {
         struct value v;
 
         if (!key)
@@ -195,7 +197,7 @@ static struct err *param_add(const struct target *t)
         TRY(convert(t->x, f->field->type->elem, name, key, &v));
         return change(t, f, "add", &v, 1);
     }
-    if (kind_of(f) != TYPE_MAP || !f->field || f->hop)
+    if (xe_field_type(f)->kind != TYPE_MAP || !f->field || f->hop)
         return usage("Parameter '%s' is neither set nor map: use param-set", name);
     for (size_t i = 0; i < t->x->args.n; i++) {
         struct arg *a = &t->x->args.list[i];
@@ -221,7 +223,7 @@ static struct err *param_remove(const struct target *t)
     TRY(no_argument_left(t->x));
     TRY(field_of(t, name, &f));
     assert(f);
-    if (kind_of(f) == TYPE_MAP && f->field) {
+    if (xe_field_type(f)->kind == TYPE_MAP && f->field) {
         const struct value *map = xe_field_value(t->x, f, t->rec.record);
 
         if (map && !value_map_get(map, key))
@@ -229,7 +231,7 @@ static struct err *param_remove(const struct target *t)
         v = S(key);
         return change(t, f, "remove_from", &v, 1);
     }
-    if (kind_of(f) != TYPE_SET || !f->field)
+    if (xe_field_type(f)->kind != TYPE_SET || !f->field)
         return usage("Parameter '%s' is neither set nor map", name);
     TRY(convert(t->x, f->field->type->elem, name, key, &v));
     return change(t, f, "remove", &v, 1);

@@ -6,11 +6,13 @@ static const struct {
     const char *name, *class, *where, *params;
 } known[] = {
     { "template", "VM", "is-a-template=true,is-a-snapshot=false", "uuid,name-label,name-description" },
-    { "snapshot", "VM", "is-a-snapshot=true", "uuid,name-label,name-description,snapshot-of,snapshot-time" },
+    { "snapshot", "VM", "is-a-snapshot=true",
+        "uuid,name-label,name-description,snapshot-of,snapshot-time,is-vmss-snapshot" },
+    { "drtask", "DR_task", "", "" },
     { "appliance", "VM_appliance", "", "" },
     { "update", "Pool_update", "", "" },
     { "patch", "Pool_patch", "", "" }, /* so far those that are no class's own name */
-#define N_EXTRA 5
+#define N_EXTRA 6
     { "vm", "VM", "is-a-template=false", "uuid,name-label,power-state" },
     { "host-cpu", "host_cpu", "", "uuid,number,vendor,speed,utilisation" },
     { "host", "host", "", "uuid,name-label,name-description" },
@@ -23,7 +25,7 @@ static const struct {
     { "console", "console", "", "uuid,vm-uuid,vm-name-label,protocol,location" },
     { "vdi", "VDI", "", "uuid,name-label,name-description,sr-uuid,virtual-size,sharable,read-only" },
     { "vbd", "VBD", "", "uuid,vm-uuid,vm-name-label,vdi-uuid,empty,device" },
-    { "sm", "SM", "", "uuid,type,name-label,name-description" },
+    { "sm", "SM", "", "uuid,type,name-label,name-description,vendor,copyright,configuration" },
     { "sr", "SR", "", "uuid,name-label,name-description,host,type,content-type" },
     { "pbd", "PBD", "", "uuid,host-uuid,sr-uuid,device-config,currently-attached" },
     { "task", "task", "", "uuid,name-label,name-description,status,progress" },
@@ -31,9 +33,20 @@ static const struct {
     { "role", "role", "", "uuid,name,description" },
     { "secret", "secret", "", "uuid" },
     { "message", "message", "", "uuid,name,priority,class,obj-uuid,timestamp,body" },
-    { "pgpu", "PGPU", "", "uuid,pci-uuid,vendor-name,device-name,gpu-group" },
-    { "vgpu", "VGPU", "", "uuid,vm-uuid,device,gpu-group" },
-    { "vtpm", "VTPM", "", "uuid,vm-uuid,is-unique,is-protected" },
+    { "pgpu", "PGPU", "", "uuid,vendor-name,device-name,gpu-group-uuid" },
+    { "vgpu", "VGPU", "", "uuid,vm-uuid,device,gpu-group-uuid" },
+    { "vtpm", "VTPM", "", "uuid,vm,is_unique,is_protected" },
+    { "gpu-group", "GPU_group", "", "uuid,name-label,name-description" },
+    { "vgpu-type", "VGPU_type", "", "uuid,vendor-name,model-name,max-resolution-x,max-resolution-y,max-heads" },
+    { "pusb", "PUSB", "", "uuid,path,product-id,product-desc,vendor-id,vendor-desc,serial,version,description,speed" },
+    { "usb-group", "USB_group", "", "uuid,name-label,name-description" },
+    { "vusb", "VUSB", "", "uuid,vm-uuid,usb-group-uuid" },
+    { "tunnel", "tunnel", "", "uuid,transport-PIF,access-PIF,status" },
+    { "certificate", "Certificate", "", "uuid,type,name,host,not-before,not-after,fingerprint" },
+    { "repository", "Repository", "",
+        "uuid,name-label,name-description,binary-url,source-url,update,hash,up-to-date,gpgkey-path" },
+    { "feature", "Feature", "", "uuid,name-label,name-description,enabled,experimental,version,host-uuid" },
+    { "host-crashdump", "host_crashdump", "", "uuid,timestamp,size" },
 };
 
 size_t noun_extra(const struct noun **ret)
@@ -84,19 +97,17 @@ struct filters {
 static struct err *filter_make(
     struct xe *x, const struct noun *noun, struct filters *f, const char *name, const char *value)
 {
-    const char *colon = strchr(name, ':');
-    const char *base = colon ? arena_strndup(x->arena, name, (size_t)(colon - name)) : name;
-    const struct xe_field *field = xe_field_find(f->fields, f->n_fields, base);
-    size_t len = strlen(base);
-    bool differs = len > 1 && base[len - 1] == '/';
+    size_t len = strlen(name);
+    bool differs = len > 1 && name[len - 1] == '/'; /* power-state/=halted: the word was split at '=' */
+    const char *key = NULL;
+    const struct xe_field *field =
+        xe_field_split(x->arena, f->fields, f->n_fields, differs ? arena_strndup(x->arena, name, len - 1) : name, &key);
 
-    if (differs) /* power-state/=halted: the shell's word was split at '=' */
-        field = xe_field_find(f->fields, f->n_fields, arena_strndup(x->arena, base, len - 1));
     if (!field)
-        return usage("Unknown parameter '%s': see 'xe %s-list params=all' for the fields", base, noun->name);
+        return usage("Unknown parameter '%s': see 'xe %s-list params=all' for the fields", name, noun->name);
     f->list[f->n++] = (struct filter){
         .field = field,
-        .key = colon ? colon + 1 : NULL,
+        .key = key,
         .value = value,
         .differs = differs,
         .any_case = strcmp(field->name, "MAC") == 0,
@@ -336,7 +347,8 @@ static const char *usual_params(struct xe *x, const struct noun *noun, const str
     return params;
 }
 
-struct err *records_print(struct xe *x, const struct noun *noun, const char *params, const struct rec *list, size_t n)
+static struct err *print_all(
+    struct xe *x, const struct noun *noun, const char *params, const struct rec *list, size_t n, bool full)
 {
     struct xe_field *fields;
     const struct xe_field **chosen = NULL;
@@ -350,13 +362,13 @@ struct err *records_print(struct xe *x, const struct noun *noun, const char *par
     struct cell *cells = arena_new_array(x->arena, n_chosen + 1, struct cell);
     for (size_t i = 0; i < n; i++) {
         if (x->args.minimal && n_chosen) {
-            print_minimal(&b, xe_field_text(x, chosen[0], list[i].ref, list[i].record, false), i == 0);
+            print_minimal(&b, xe_field_text(x, chosen[0], list[i].ref, list[i].record, full), i == 0);
             continue;
         }
         for (size_t k = 0; k < n_chosen; k++)
             cells[k] = (struct cell){
                 .name = arena_printf(x->arena, "%s (%s)", chosen[k]->name, xe_field_mode(x->arena, chosen[k])),
-                .value = xe_field_text(x, chosen[k], list[i].ref, list[i].record, false),
+                .value = xe_field_text(x, chosen[k], list[i].ref, list[i].record, full),
             };
         print_cells(&b, cells, n_chosen);
     }
@@ -364,6 +376,17 @@ struct err *records_print(struct xe *x, const struct noun *noun, const char *par
         buf_add_char(&b, '\n');
     print_out(&b);
     return NULL;
+}
+
+struct err *records_print(struct xe *x, const struct noun *noun, const char *params, const struct rec *list, size_t n)
+{
+    return print_all(x, noun, params, list, n, false);
+}
+
+struct err *records_print_full(
+    struct xe *x, const struct noun *noun, const char *params, const struct rec *list, size_t n)
+{
+    return print_all(x, noun, params, list, n, true);
 }
 
 struct err *no_argument_left(struct xe *x)

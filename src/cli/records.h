@@ -40,4 +40,8 @@ struct err *records_pick_one(struct xe *x, const struct noun *noun, struct rec *
 struct err *records_print(
     struct xe *x, const struct noun *noun, const char *params, const struct rec *list, size_t n) MUST_CHECK;
 
+/* The same, with the fields that cost a call each. */
+struct err *records_print_full(
+    struct xe *x, const struct noun *noun, const char *params, const struct rec *list, size_t n) MUST_CHECK;
+
 struct err *no_argument_left(struct xe *x) MUST_CHECK; /* fails if one was not understood */
