@@ -30,6 +30,9 @@ _xe_values() {
         name-label) _xe_ask "$noun-list" params=name-label --minimal | tr ',' '\n' ;;
         param-name) _xe_ask help "$noun-list" --minimal | tr ',' '\n' | sed 's/=$//; /^params$/d' ;;
         params) { echo all; _xe_ask help "$noun-list" --minimal | tr ',' '\n' | sed 's/=$//; /^params$/d'; } ;;
+        data-source) _xe_ask "${verb%-*}-list" --minimal | tr ',' '\n' ;;
+        subject-identifier) _xe_ask session-subject-identifier-list --minimal | tr ',' '\n' ;;
+        class) _xe_ask help --all --minimal | tr ',' '\n' | sed -n '/-param-list$/s///p' ;;
         power-state) printf '%s\n' halted paused running suspended ;;
         force | multiple | paused | shared | sharable | bootable | is-* | enabled | progress | live) printf '%s\n' true false ;;
     esac
@@ -67,10 +70,10 @@ _xe() {
     if [[ -z $verb || $verb == help ]]; then
         mapfile -t COMPREPLY < <(compgen -W "$_xe_verbs" -- "$cur")
     elif [[ $cur == --* ]]; then
-        mapfile -t COMPREPLY < <(compgen -W "--minimal --multiple --force --progress" -- "$cur")
+        mapfile -t COMPREPLY < <(compgen -W "--minimal --multiple --force --progress --debug --debug-on-fail" -- "$cur")
     elif [[ $cur == *=* ]]; then
         name=${cur%%=*} value=${cur#*=}
-        if [[ $name == filename || $name == file-name ]]; then
+        if [[ $name =~ ^(filename|file-name|value-file|license-file|certificate|private-key|certificate-chain)$ ]]; then
             mapfile -t COMPREPLY < <(compgen -f -- "$value")
         else
             local head=""

@@ -28,7 +28,9 @@ static bool setting(struct arena *a, struct args *args, const char *name, const 
         }
     if (strcmp(name, "nossl") == 0)
         return bool_parse(value, &args->plain);
-    return strcmp(name, "debug") == 0 || strcmp(name, "version") == 0; /* of other implementations' files */
+    if (strcmp(name, "debug") == 0)
+        return bool_parse(value, &args->debug);
+    return strcmp(name, "version") == 0; /* of other implementations' files */
 }
 
 static struct err *pair(struct arena *a, struct args *args, struct str text, const char *where)
@@ -104,7 +106,9 @@ static struct err *flag(struct reader *r, const char *word)
     else if (strcmp(word, "version") == 0)
         r->args->version = true;
     else if (strcmp(word, "debug") == 0)
-        return NULL; /* there is nothing more to tell */
+        r->args->debug = true;
+    else if (strcmp(word, "debug-on-fail") == 0 || strcmp(word, "trace") == 0)
+        r->args->debug_on_fail = true;
     else if (strcmp(word, "socket") == 0)
         return option(r, "socket", false);
     else if (str_cut(str_of(word), '=', &name, &value))

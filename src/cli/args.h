@@ -19,8 +19,10 @@ struct arg {
 
 struct args {
     const char *server, *port, *user, *password, *password_file, *socket;
-    bool plain;   /* HTTP without TLS */
-    bool minimal; /* --minimal: values alone, comma-separated */
+    bool plain;         /* HTTP without TLS */
+    bool minimal;       /* --minimal: values alone, comma-separated */
+    bool debug;         /* --debug: each call and how it went, on standard error */
+    bool debug_on_fail; /* the same, told only if the verb fails */
     bool help, version;
     const char *verb; /* NULL: none given */
     struct arg *list;

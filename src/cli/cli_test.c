@@ -255,6 +255,7 @@ TEST(verbs_are_found_by_hand_by_model_and_by_noun)
     CHECK(verb_find(a, "template-param-get", &v) && v.kind == XE_PARAM_GET && v.noun.class == C_VM);
     CHECK(verb_find(a, "vdi-destroy", &v) && v.made && v.made->msg);
     CHECK(verb_find(a, "pool-ha-enable", &v) && v.made);
+    CHECK(verb_find(a, "appliance-start", &v) && v.made);
     CHECK(verb_find(a, "drtask-list", &v) && v.noun.class == C_DR_task);
     CHECK(!verb_find(a, "vm-dance", &v));
     CHECK_STR(verb_near(a, "vm-strat"), "vm-start");

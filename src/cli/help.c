@@ -5,6 +5,7 @@ static const char overview[] =
     "Usage: xe VERB [NAME=VALUE ...] [-s SERVER -u USER (-pw PASSWORD | -pwf FILE) [-p PORT] [--nossl]] [--minimal]\n"
     "\n"
     "Without -s xe talks to the server on this machine by its local socket (--socket PATH).\n"
+    "--debug tells each call, --debug-on-fail only if one fails.\n"
     "The same can stand in XE_EXTRA_ARGS=\"server=...,username=...,passwordfile=...\" and, line by line, in ~/.xe.\n"
     "\n"
     "  xe vm-list [params=all|name,name] [power-state=running ...]   lists objects, here VMs, perhaps filtered\n"

@@ -3,7 +3,6 @@
 #include <string.h>
 #include "base/fd.h"
 #include "base/mem.h"
-#include "cli/transfer.h"
 #include "cli/verb.h"
 
 #define PEM_MAX (256 * 1024)
@@ -31,7 +30,11 @@ static struct err *shutdown_one(struct xe *x, const struct rec *r)
 
 static struct err *evacuate_one(struct xe *x, const struct rec *r)
 {
-    return RUN(x, NULL, "host.evacuate", S(r->ref));
+    const char *text = arg_get(&x->args, "network-uuid"), *network = REF_NULL;
+
+    if (text)
+        TRY(xe_find(x, C_network, text, &network));
+    return RUN(x, NULL, "host.evacuate", S(r->ref), S(network));
 }
 
 static struct err *dmesg_one(struct xe *x, const struct rec *r)
@@ -73,58 +76,6 @@ static struct err *host_dmesg(struct xe *x)
     return each(x, "host", dmesg_one);
 }
 
-/* Of the host that answers; a bar would need to know how much there will be. */
-static struct err *host_get_system_status(struct xe *x)
-{
-    const char *file, *entries = arg_get(&x->args, "entries"), *output = arg_get(&x->args, "output");
-    const char *pairs[] = { "entries", entries ? entries : "", "output", output ? output : "tar" };
-
-    TRY(arg_need(&x->args, "filename", &file));
-    return transfer_download(x, "/system-status", pairs, 2, file, -1, "Status report of a host");
-}
-
-static struct err *host_logs_download(struct xe *x)
-{
-    const char *file;
-
-    TRY(arg_need(&x->args, "filename", &file));
-    return transfer_download(x, "/host_logs_download", NULL, 0, file, -1, "Logs of a host");
-}
-
-static struct err *pool_dump_database(struct xe *x)
-{
-    const char *file;
-
-    TRY(arg_need(&x->args, "file-name", &file));
-    return transfer_download(x, "/pool/xmldbdump", NULL, 0, file, -1, "Dump of the database");
-}
-
-static struct err *pool_restore_database(struct xe *x)
-{
-    const char *file, *dry_run = arg_get(&x->args, "dry-run");
-    const char *pairs[] = { "dry_run", dry_run ? dry_run : "false" };
-
-    TRY(arg_need(&x->args, "file-name", &file));
-    return transfer_upload(x, "/pool/xmldbdump", pairs, 1, file, "Restore of the database");
-}
-
-static struct err *host_backup(struct xe *x)
-{
-    const char *file;
-
-    TRY(arg_need(&x->args, "file-name", &file));
-    return transfer_download(x, "/host_backup", NULL, 0, file, -1, "Backup of a host");
-}
-
-static struct err *host_restore(struct xe *x)
-{
-    const char *file, *dry_run = arg_get(&x->args, "dry-run");
-    const char *pairs[] = { "dry_run", dry_run ? dry_run : "false" };
-
-    TRY(arg_need(&x->args, "file-name", &file));
-    return transfer_upload(x, "/host_restore", pairs, 1, file, "Restore of a host");
-}
-
 /* Keys and certificates come from files: an argument is there for every user of the machine to read. */
 static struct err *read_pem(struct xe *x, const char *name, bool needed, const char **ret_text)
 {
@@ -158,14 +109,102 @@ static struct err *host_install_certificate(struct xe *x)
     return each(x, "host", install_one);
 }
 
-static struct err *pool_install_ca(struct xe *x)
+/* A certificate or a list of revoked ones, under a name of its own or the file's. */
+static struct err *install_in_pool(struct xe *x, const char *method)
 {
     const char *text, *name = arg_get(&x->args, "name"), *file = arg_get(&x->args, "filename");
 
     TRY(read_pem(x, "filename", true, &text));
     if (!name)
         name = strrchr(file, '/') ? strrchr(file, '/') + 1 : file;
-    return RUN(x, NULL, "pool.install_ca_certificate", S(name), S(text));
+    return RUN(x, NULL, method, S(name), S(text));
+}
+
+static struct err *pool_install_ca(struct xe *x)
+{
+    return install_in_pool(x, "pool.install_ca_certificate");
+}
+
+static struct err *pool_install_crl(struct xe *x)
+{
+    return install_in_pool(x, "pool.crl_install");
+}
+
+/* For who stands before the machine with a certificate that nobody takes: no session knows the host then. */
+static struct err *emergency_certificate(struct xe *x)
+{
+    return CALL0(x, NULL, "host.emergency_reset_server_certificate");
+}
+
+static struct err *cpu_info_one(struct xe *x, const struct rec *r)
+{
+    struct value info;
+
+    TRY(xe_field(x, C_host, r->ref, "cpu_info", &info));
+    say_map(x, &info);
+    return NULL;
+}
+
+static struct err *cpu_features_one(struct xe *x, const struct rec *r)
+{
+    struct value info;
+
+    TRY(xe_field(x, C_host, r->ref, "cpu_info", &info));
+    say("%s", value_map_str(&info, "features"));
+    return NULL;
+}
+
+static struct err *license_one(struct xe *x, const struct rec *r)
+{
+    struct value params;
+
+    TRY(xe_field(x, C_host, r->ref, "license_params", &params));
+    say_map(x, &params);
+    return NULL;
+}
+
+static struct err *editions_one(struct xe *x, const struct rec *r)
+{
+    struct value all;
+
+    TRY(xe_field(x, C_host, r->ref, "editions", &all));
+    for (size_t i = 0; all.kind == V_SET && i < all.n; i++)
+        say("%s", all.items[i].s);
+    return NULL;
+}
+
+static struct err *destroy_one(struct xe *x, const struct rec *r)
+{
+    TRY(confirm(x));
+    return CALL(x, NULL, "host.destroy", S(r->ref));
+}
+
+static struct err *host_cpu_info(struct xe *x)
+{
+    return each(x, "host", cpu_info_one);
+}
+
+static struct err *host_cpu_features(struct xe *x)
+{
+    return each(x, "host", cpu_features_one);
+}
+
+static struct err *host_license_view(struct xe *x)
+{
+    return each(x, "host", license_one);
+}
+
+static struct err *host_editions(struct xe *x)
+{
+    return each(x, "host", editions_one);
+}
+
+static struct err *host_forget(struct xe *x)
+{
+    const char *unused;
+
+    TRY(arg_need(&x->args, "uuid", &unused));
+    return each(x, "host", destroy_one);
 }
 
 const struct verb host_verbs[] = {
@@ -173,7 +212,8 @@ const struct verb host_verbs[] = {
     { "host-disable", host_disable, "", "", "host", "No new VM starts on the host until it is enabled. " SELECT_NOTE },
     { "host-reboot", host_reboot, "", "", "host", "Reboots disabled hosts without VMs. " SELECT_NOTE },
     { "host-shutdown", host_shutdown, "", "", "host", "Shuts disabled hosts without VMs down. " SELECT_NOTE },
-    { "host-evacuate", host_evacuate, "", "", "host", "Moves the VMs of hosts elsewhere. " SELECT_NOTE },
+    { "host-evacuate", host_evacuate, "", "network-uuid", "host",
+        "Moves the VMs of hosts elsewhere, perhaps over another network. " SELECT_NOTE },
     { "host-dmesg", host_dmesg, "", "", "host", "Shows the hypervisor's messages. " SELECT_NOTE },
     { "host-server-certificate-install", host_install_certificate, "certificate,private-key", "certificate-chain",
         "host", "Shows another certificate at the door of a host; all three are files. " SELECT_NOTE },
@@ -181,18 +221,18 @@ const struct verb host_verbs[] = {
         "host", "The same as host-server-certificate-install. " SELECT_NOTE },
     { "pool-install-ca-certificate", pool_install_ca, "filename", "name", NULL,
         "Keeps the certificate of an authority, under the name of its file if no name is given." },
-    { "host-get-system-status", host_get_system_status, "filename", "entries,output", NULL,
-        "Fetches logs and state of the host as a tar (or tar.gz, tar.bz2), without secrets." },
-    { "pool-dump-database", pool_dump_database, "file-name", "", NULL, "Fetches the database as one XML file." },
-    { "pool-restore-database", pool_restore_database, "file-name", "dry-run", NULL,
-        "Makes the database what such a file says; with dry-run=true only reads it. Sessions go on, and so do guests "
-        "that the file knows." },
-    { "host-backup", host_backup, "file-name", "", NULL,
-        "Fetches all that the host that answers keeps, as a tar.zst: the database, blobs, certificates that it "
-        "trusts." },
-    { "host-restore", host_restore, "file-name", "dry-run", NULL,
-        "Makes the host what such a file says; with dry-run=true only reads it. Sessions go on, and so do guests that "
-        "the file knows." },
-    { "host-logs-download", host_logs_download, "filename", "", NULL, "Fetches the logs of the host as a tar.gz." },
+    { "pool-certificate-install", pool_install_ca, "filename", "name", NULL,
+        "The same as pool-install-ca-certificate." },
+    { "pool-crl-install", pool_install_crl, "filename", "name", NULL,
+        "Keeps a list of certificates that an authority has revoked." },
+    { "host-emergency-reset-server-certificate", emergency_certificate, "", "", NULL,
+        "Makes this host a new certificate that it signs itself." },
+    { "host-cpu-info", host_cpu_info, "", "uuid", "host", "Shows the physical CPUs. " SELECT_NOTE },
+    { "host-get-cpu-features", host_cpu_features, "", "uuid", "host",
+        "Shows the features of the CPUs as hexadecimal words. " SELECT_NOTE },
+    { "host-license-view", host_license_view, "", "host-uuid", "host", "Shows what the licence says. " SELECT_NOTE },
+    { "host-all-editions", host_editions, "", "", "host", "Shows which editions there are. " SELECT_NOTE },
+    { "host-forget", host_forget, "uuid", "force", "host",
+        "Removes a host that is gone for good; asks first, unless force=true." },
     { 0 },
 };

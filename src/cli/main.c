@@ -16,6 +16,7 @@
 #include "cli/verb.h"
 
 #define RC_MAX 65536
+#define CALLS_MAX (1 << 20)
 #define LOCAL_SOCKET "/run/runnymede/xapi.sock"
 
 /* ~/.xe; "" if there is none. */
@@ -113,6 +114,7 @@ int main(int argc, char **argv)
     const char *home = getenv("HOME"), *rc = "";
     struct err *e;
 
+    buf_init(&x.calls, CALLS_MAX);
     signal(SIGPIPE, SIG_IGN);
     setvbuf(stdout, NULL, isatty(STDOUT_FILENO) ? _IOLBF : _IOFBF, 65536);
     e = read_rc(a, home, &rc);
@@ -125,6 +127,9 @@ int main(int argc, char **argv)
     if (e)
         fail_print(stderr, e, name_param, &x);
     xe_logout(&x);
+    if (e && x.calls.len)
+        fputs(x.calls.p, stderr);
+    buf_done(&x.calls);
     if (fflush(stdout) != 0 && !e) {
         fprintf(stderr, "Error: cannot write the output: %s\n", strerror(errno));
         return 1;

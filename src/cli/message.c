@@ -12,8 +12,7 @@ static const struct {
     { "Cluster.pool_destroy", "self", "cluster-uuid" },
     { "Cluster.pool_force_destroy", "self", "cluster-uuid" },
     { "Cluster.pool_resync", "self", "cluster-uuid" },
-    { "Observer.create", "hosts", "host-uuids" },
-    { "PVS_cache_storage.create", "site", "pvs-site-uuid" },
+    { "DR_task.create", "whitelist", "sr-whitelist" },
     { "PVS_proxy.create", "site", "pvs-site-uuid" },
     { "PVS_server.introduce", "site", "pvs-site-uuid" },
     { "Repository.set_gpgkey_path", "value", "gpgkey-path" },
@@ -28,6 +27,7 @@ static const struct {
     { "VM.set_VCPUs_number_live", "nvcpu", "new-vcpus" },
     { "VM.snapshot", "new_name", "new-name-label" },
     { "VTPM.create", "vM", "vm-uuid" },
+    { "host.apply_edition", "host", "host-uuid" },
     { "host.call_plugin", "host", "host-uuid" },
     { "host.disable_external_auth", "host", "host-uuid" },
     { "host.enable_external_auth", "host", "host-uuid" },
@@ -48,6 +48,9 @@ static const struct {
     { "pool.send_test_post", "port", "dest-port" },
     { "tunnel.create", "transport_PIF", "pif-uuid" },
 };
+
+/* Verbs that take force though they ask nothing. */
+static const char *const forced[] = { "VDI.force_unlock", "VTPM.destroy", "pool.emergency_transition_to_master" };
 
 static const char *dashed(struct arena *a, const char *name)
 {
@@ -200,6 +203,9 @@ static struct err *call_message(struct xe *x, const struct msg *m)
 
     if (m->n_params > ARRAY_LEN(c.params))
         return usage("%s has too many parameters", m->name);
+    for (size_t i = 0; i < ARRAY_LEN(forced); i++)
+        if (strcmp(forced[i], m->name) == 0)
+            arg_get(&x->args, "force");
     TRY(take_params(x, &c, 1, m->n_params));
     if (!chosen_by_filters(x, m, &noun)) {
         TRY(take_params(x, &c, 0, 1));
@@ -251,13 +257,14 @@ struct err *message_run(struct xe *x, const struct xe_verb *v)
     return v->kind == XE_CREATE ? call_create(x, v->msg) : call_message(x, v->msg);
 }
 
-static void add_name(struct buf *b, const char *names)
+static void add_name(struct buf *b, const char *names, const char *behind)
 {
     struct str first, rest;
 
     str_cut(str_of(names), ',', &first, &rest);
     buf_add_c(b, b->len ? "," : "");
     buf_add_str(b, first);
+    buf_add_c(b, behind);
 }
 
 const char *message_params(struct arena *a, const struct xe_verb *v, bool needed)
@@ -271,8 +278,7 @@ const char *message_params(struct arena *a, const struct xe_verb *v, bool needed
 
         for (size_t i = 0; i < n; i++)
             if (fields[i].field && !fields[i].hop && !fields[i].as_name && fields[i].field->q != Q_RO && !needed)
-                add_name(
-                    &b, arena_printf(a, "%s%s", fields[i].name, fields[i].field->type->kind == TYPE_MAP ? ":" : ""));
+                add_name(&b, fields[i].name, fields[i].field->type->kind == TYPE_MAP ? ":" : "");
         return arena_strdup(a, b.len ? b.p : "");
     }
     for (size_t i = 0; v->msg && i < v->msg->n_params; i++) {
@@ -281,7 +287,7 @@ const char *message_params(struct arena *a, const struct xe_verb *v, bool needed
         const char *names = names_of(a, v->msg, p);
 
         if (must == needed)
-            add_name(&b, p->type->kind == TYPE_MAP ? arena_printf(a, "%s:", dashed(a, p->name)) : names);
+            add_name(&b, names, p->type->kind == TYPE_MAP ? ":" : "");
     }
     return arena_strdup(a, b.len ? b.p : "");
 }

@@ -1,6 +1,5 @@
 /* Users, alerts, events, consoles. */
 #include <string.h>
-#include <unistd.h>
 #include "cli/console.h"
 #include "cli/convert.h"
 #include "cli/verb.h"
@@ -87,20 +86,35 @@ static struct err *role_remove(struct xe *x)
     return change_role(x, "subject.remove_from_roles");
 }
 
-static struct err *password_change(struct xe *x)
-{
-    const char *old = arg_get(&x->args, "old"), *new = arg_get(&x->args, "new"), *again = new;
-    bool remote = *x->session; /* on the local socket nobody asks for the old one */
+/* Sessions of subjects */
 
-    if (!old && remote)
-        TRY(xe_ask_secret(x, "Old password", &old));
-    if (!new)
-        TRY(xe_ask_secret(x, "New password", &new));
-    if (!again && isatty(STDIN_FILENO)) /* nobody saw it */
-        TRY(xe_ask_secret(x, "The same again", &again));
-    if (again && strcmp(new, again) != 0)
-        return usage("these are two different passwords: nothing was changed");
-    return CALL(x, NULL, "session.change_password", S(old ? old : ""), S(new));
+static struct err *subjects_here(struct xe *x)
+{
+    struct value all;
+    AUTO(buf_done) struct buf b;
+
+    buf_init(&b, 1 << 24);
+    TRY(CALL0(x, &all, "session.get_all_subject_identifiers"));
+    for (size_t i = 0; all.kind == V_SET && i < all.n; i++) {
+        if (x->args.minimal)
+            print_minimal(&b, all.items[i].s, i == 0);
+        else
+            print_cells(&b, &(struct cell){ "subject-identifier ( RO)", all.items[i].s }, 1);
+    }
+    if (x->args.minimal)
+        buf_add_char(&b, '\n');
+    print_out(&b);
+    return NULL;
+}
+
+static struct err *log_all_out(struct xe *x)
+{
+    struct value all;
+
+    TRY(CALL0(x, &all, "session.get_all_subject_identifiers"));
+    for (size_t i = 0; all.kind == V_SET && i < all.n; i++)
+        TRY(CALL(x, NULL, "session.logout_subject_identifier", all.items[i]));
+    return NULL;
 }
 
 /* Alerts */
@@ -193,6 +207,18 @@ static struct err *event_wait(struct xe *x)
     return NULL;
 }
 
+/* Appliances */
+
+static struct err *appliance_shutdown(struct xe *x)
+{
+    const char *ref = NULL;
+    bool force;
+
+    TRY(need_ref(x, "uuid", C_VM_appliance, &ref));
+    TRY(arg_bool(&x->args, "force", false, &force));
+    return RUN(x, NULL, force ? "VM_appliance.hard_shutdown" : "VM_appliance.clean_shutdown", S(ref));
+}
+
 /* Consoles */
 
 static struct err *console_of(struct xe *x, const struct rec *vm, const char **ret_uuid)
@@ -233,6 +259,8 @@ static struct err *help(struct xe *x)
 }
 
 const struct verb other_verbs[] = {
+    { "appliance-shutdown", appliance_shutdown, "uuid", "force", NULL,
+        "Shuts the VMs of an appliance down: asks the guests, or with --force pulls the plug." },
     { "console", console, "", "", "vm", "Shows the text console of vm=UUID|NAME in this terminal; Ctrl-] ends." },
     { "event-wait", event_wait, "class", "", "vm",
         "Waits until an object of the class matches the filters, such as power-state=running; name/=value must "
@@ -248,8 +276,7 @@ const struct verb other_verbs[] = {
     { "subject-role-add", role_add, "", "uuid,role-name,role-uuid", NULL,
         "Gives a subject a role, such as role-name=vm-admin." },
     { "subject-role-remove", role_remove, "", "uuid,role-name,role-uuid", NULL, "Takes a role from a subject." },
-    { "user-password-change", password_change, "", "old,new", NULL,
-        "Changes the password of the user who asks: asks for the old and the new one, or reads them as two lines. As "
-        "arguments, old= and new=, others on this machine see them." },
+    { "session-subject-identifier-list", subjects_here, "", "", NULL, "Shows which subjects have sessions." },
+    { "session-subject-identifier-logout-all", log_all_out, "", "", NULL, "Ends all sessions of subjects." },
     { 0 },
 };

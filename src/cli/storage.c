@@ -59,16 +59,24 @@ static struct err *name_it(struct xe *x, const char *vdi)
     return say_uuid(x, C_VDI, vdi);
 }
 
+static struct err *optional_ref(struct xe *x, const char *arg, const struct model_class *c, const char **ret)
+{
+    const char *text = arg_get(&x->args, arg);
+
+    *ret = REF_NULL;
+    return text ? xe_find(x, c, text, ret) : NULL;
+}
+
 static struct err *vdi_copy(struct xe *x)
 {
-    const char *vdi = NULL, *sr = REF_NULL, *text;
+    const char *vdi = NULL, *sr, *base, *into;
     struct value made;
 
     TRY(need_ref(x, "uuid", C_VDI, &vdi));
-    text = arg_get(&x->args, "sr-uuid");
-    if (text)
-        TRY(xe_find(x, C_SR, text, &sr));
-    TRY(RUN(x, &made, "VDI.copy", S(vdi), S(sr)));
+    TRY(optional_ref(x, "sr-uuid", C_SR, &sr));
+    TRY(optional_ref(x, "base-vdi-uuid", C_VDI, &base));
+    TRY(optional_ref(x, "into-vdi-uuid", C_VDI, &into));
+    TRY(RUN(x, &made, "VDI.copy", S(vdi), S(sr), S(base), S(into)));
     return name_it(x, made.s);
 }
 
@@ -207,8 +215,8 @@ const struct verb storage_verbs[] = {
         "name-description,type,sharable,read-only,tags,sm-config:,other-config:,xenstore-data:", NULL,
         "Makes a disk; virtual-size takes MiB, GiB, TiB. Prints its uuid." },
     { "vdi-resize", vdi_resize, "uuid,disk-size", "online", NULL, "Makes a disk larger." },
-    { "vdi-copy", vdi_copy, "uuid", "sr-uuid,new-name-label,new-name-description", NULL,
-        "Copies a disk, perhaps to another SR. Prints the copy's uuid." },
+    { "vdi-copy", vdi_copy, "uuid", "sr-uuid,base-vdi-uuid,into-vdi-uuid,new-name-label,new-name-description", NULL,
+        "Copies a disk, perhaps to another SR, or into a disk that is there. Prints the copy's uuid." },
     { "vdi-clone", vdi_clone, "uuid", "new-name-label,new-name-description,driver-params:", NULL,
         "Makes a writable clone of a disk. Prints its uuid." },
     { "vdi-snapshot", vdi_snapshot, "uuid", "new-name-label,new-name-description,driver-params:", NULL,

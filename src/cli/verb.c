@@ -3,8 +3,8 @@
 #include <string.h>
 #include "cli/convert.h"
 
-static const struct verb *const tables[] = { vm_verbs, disk_verbs, storage_verbs, network_verbs, host_verbs, blob_verbs,
-    source_verbs, other_verbs };
+static const struct verb *const tables[] = { vm_verbs, size_verbs, disk_verbs, storage_verbs, network_verbs, host_verbs,
+    host_file_verbs, blob_verbs, source_verbs, diagnose_verbs, secret_verbs, other_verbs };
 
 static const struct {
     const char *suffix;
@@ -26,8 +26,14 @@ static const struct {
     { "pool-ha-enable", "pool-enable-ha" },
     { "pool-ha-disable", "pool-disable-ha" },
     { "pool-secret-rotate", "pool-rotate-secret" },
+    { "pool-certificate-uninstall", "pool-uninstall-ca-certificate" },
+    { "diagnostic-compact", "diagnostics-gc-compact" },
+    { "diagnostic-gc-stats", "diagnostics-gc-stats" },
+    { "diagnostic-db-stats", "diagnostics-db-stats" },
+    { "diagnostic-net-stats", "diagnostics-network-stats" },
+    { "diagnostic-timing-stats", "host-get-diagnostic-timing-stats" },
+    { "session-subject-identifier-logout", "session-logout-subject-identifier" },
     { "vdi-unlock", "vdi-force-unlock" },
-    { "vm-vcpu-hotplug", "vm-set-vcpus-number-live" },
     { "vm-data-source-query", "vm-query-data-source" },
     { "vm-data-source-record", "vm-record-data-source" },
     { "vm-data-source-forget", "vm-forget-data-source-archives" },
@@ -37,17 +43,19 @@ static const struct {
     { "sr-data-source-query", "sr-query-data-source" },
     { "sr-data-source-record", "sr-record-data-source" },
     { "sr-data-source-forget", "sr-forget-data-source-archives" },
-    { "vm-memory-dynamic-range-set", "vm-set-memory-dynamic-range" },
-    { "vm-memory-static-range-set", "vm-set-memory-static-range" },
-    { "vm-memory-target-set", "vm-set-memory-target-live" },
     { "vm-memory-target-wait", "vm-wait-memory-target-live" },
-    { "vm-memory-limits-set", "vm-set-memory-limits" },
     { "vm-compute-maximum-memory", "vm-maximise-memory" },
     { "vm-memory-shadow-multiplier-set", "vm-set-shadow-multiplier-live" },
-    { "appliance-create", "vm-appliance-create" },
-    { "appliance-destroy", "vm-appliance-destroy" },
-    { "appliance-start", "vm-appliance-start" },
-    { "appliance-shutdown", "vm-appliance-shutdown" },
+};
+
+/* Nouns that the model calls otherwise: appliance-start is vm-appliance-start. */
+static const struct {
+    const char *noun, *made;
+} aliases[] = {
+    { "appliance-", "vm-appliance-" },
+    { "drtask-", "dr-task-" },
+    { "patch-", "pool-patch-" },
+    { "update-", "pool-update-" },
 };
 
 static const struct xe_verb *made_find(const char *name)
@@ -64,6 +72,14 @@ static const struct xe_verb *made_find(const char *name)
             low = middle + 1;
     }
     return NULL;
+}
+
+/* Messages only: lists and fields are the noun's own. */
+static const struct xe_verb *message_find(struct arena *a, const char *noun, const char *rest)
+{
+    const struct xe_verb *v = made_find(arena_printf(a, "%s%s", noun, rest));
+
+    return v && v->msg ? v : NULL;
 }
 
 static bool find_extra(const char *name, struct verb_found *ret)
@@ -105,6 +121,9 @@ bool verb_find(struct arena *a, const char *name, struct verb_found *ret)
         if (strcmp(also[i].name, name) == 0)
             name = also[i].made;
     ret->made = made_find(name);
+    for (size_t i = 0; !ret->made && i < ARRAY_LEN(aliases); i++)
+        if (cstr_starts(name, aliases[i].noun))
+            ret->made = message_find(a, aliases[i].made, name + strlen(aliases[i].noun));
     if (!ret->made)
         return find_extra(name, ret);
     ret->kind = ret->made->kind;
@@ -124,8 +143,12 @@ void verb_each(struct arena *a, void (*fn)(void *arg, const char *name), void *a
             fn(arg, arena_printf(a, "%s%s", nouns[i].name, kinds[k].suffix));
     for (size_t i = 0; i < ARRAY_LEN(also); i++)
         fn(arg, also[i].name);
-    for (size_t i = 0; i < XE_VERB_COUNT; i++)
+    for (size_t i = 0; i < XE_VERB_COUNT; i++) {
         fn(arg, xe_verbs[i].name);
+        for (size_t k = 0; k < ARRAY_LEN(aliases); k++)
+            if (xe_verbs[i].msg && cstr_starts(xe_verbs[i].name, aliases[k].made))
+                fn(arg, arena_printf(a, "%s%s", aliases[k].noun, xe_verbs[i].name + strlen(aliases[k].made)));
+    }
 }
 
 /* The smallest number of edits wins. */
@@ -226,6 +249,22 @@ void say(const char *fmt, ...)
     vprintf(fmt, ap);
     va_end(ap);
     putchar('\n');
+}
+
+void say_map(struct xe *x, const struct value *map)
+{
+    static const struct type string = { .kind = TYPE_STRING };
+    struct cell *cells = arena_new_array(x->arena, map->n + 1UL, struct cell);
+    AUTO(buf_done) struct buf b;
+
+    buf_init(&b, 64UL << 20);
+    for (size_t i = 0; map->kind == V_MAP && i < map->n; i++)
+        cells[i] = (struct cell){ map->items[2 * i].s, xe_value_text(x, &string, &map->items[2 * i + 1], "; ") };
+    if (x->args.minimal)
+        buf_printf(&b, "%s\n", map->n ? cells[0].value : "");
+    else
+        print_cells(&b, cells, map->kind == V_MAP ? map->n : 0);
+    print_out(&b);
 }
 
 struct err *say_uuid(struct xe *x, const struct model_class *c, const char *ref)

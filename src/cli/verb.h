@@ -17,8 +17,8 @@ struct verb {
     const char *help;   /* one sentence */
 };
 
-extern const struct verb vm_verbs[], disk_verbs[], storage_verbs[], network_verbs[], host_verbs[], blob_verbs[],
-    source_verbs[], other_verbs[];
+extern const struct verb vm_verbs[], size_verbs[], disk_verbs[], storage_verbs[], network_verbs[], host_verbs[],
+    host_file_verbs[], blob_verbs[], source_verbs[], diagnose_verbs[], secret_verbs[], other_verbs[];
 
 /* A verb found by name: one of these is set. */
 struct verb_found {
@@ -46,7 +46,8 @@ void say(const char *fmt, ...) PRINTF(1, 2); /* a line on stdout */
 struct err *say_uuid(struct xe *x, const struct model_class *c, const char *ref) MUST_CHECK;
 struct err *need_ref(struct xe *x, const char *arg, const struct model_class *c, const char **ret_ref) MUST_CHECK;
 struct err *need_int(struct xe *x, const char *arg, int64_t *ret) MUST_CHECK;
-struct err *confirm(struct xe *x) MUST_CHECK; /* force=true, or the user types yes */
+void say_map(struct xe *x, const struct value *map); /* as a record */
+struct err *confirm(struct xe *x) MUST_CHECK;        /* force=true, or the user types yes */
 
 /* Calls fn for each VM that was picked; templates and control domains only when named. */
 typedef struct err *each_fn(struct xe *x, const struct rec *r);

@@ -13,7 +13,7 @@ static struct err *flag(struct xe *x, const char *name, bool *ret)
 /* Where on=, host= or host-uuid= say; NULL: nowhere in particular. */
 static struct err *wanted_host(struct xe *x, const char **ret)
 {
-    const char *text = arg_any(&x->args, "on,host-uuid,host");
+    const char *text = arg_any(&x->args, "on,host-uuid,host,host-name");
 
     *ret = NULL;
     return text ? xe_find(x, C_host, text, ret) : NULL;
@@ -85,19 +85,33 @@ static struct err *reset_one(struct xe *x, const struct rec *r)
     return RUN(x, NULL, "VM.power_state_reset", S(r->ref));
 }
 
+/* What another pool would have to be told. */
+#define ELSEWHERE "remote-master,remote-username,remote-password,remote-network"
+
 static struct err *migrate_one(struct xe *x, const struct rec *r)
 {
-    struct value live[2] = { S("live"), S("true") }, options;
-    const char *host;
-    bool on = true;
+    static const char *const flags[] = { "live", "force", "copy" };
+    struct value options[2 * (ARRAY_LEN(flags) + 1)];
+    const char *host, *compress = arg_get(&x->args, "compress");
+    size_t n = 0;
 
-    TRY(arg_bool(&x->args, "live", true, &on));
+    if (arg_any(&x->args, ELSEWHERE))
+        return err_new("NOT_IMPLEMENTED", (const char *[]){ "VM.migrate_send" }, 1);
+    for (size_t i = 0; i < ARRAY_LEN(flags); i++) {
+        bool live = i == 0, on = live;
+
+        TRY(arg_bool(&x->args, flags[i], live, &on));
+        if (!on && !live)
+            continue;
+        options[2 * n] = S(flags[i]);
+        options[2 * n++ + 1] = S(on ? "true" : "false");
+    }
+    if (compress)
+        options[2 * n] = S("compress"), options[2 * n + 1] = S(compress), n++;
     TRY(wanted_host(x, &host));
     if (!host)
         return usage("Required parameter not found: host");
-    live[1] = S(on ? "true" : "false");
-    options = value_map(live, 1);
-    return RUN(x, NULL, "VM.pool_migrate", S(r->ref), S(host), options);
+    return RUN(x, NULL, "VM.pool_migrate", S(r->ref), S(host), value_map(options, n));
 }
 
 static struct err *vm_start(struct xe *x)
@@ -138,6 +152,11 @@ static struct err *vm_suspend(struct xe *x)
 static struct err *vm_reset(struct xe *x)
 {
     return each(x, "vm", reset_one);
+}
+
+static struct err *snapshot_reset(struct xe *x)
+{
+    return each(x, "snapshot", reset_one);
 }
 
 static struct err *vm_migrate(struct xe *x)
@@ -252,9 +271,11 @@ static struct err *place_disks(struct xe *x, const char *vm, const char *sr)
     return CALL(x, NULL, "VM.add_to_other_config", S(vm), S("disks"), S(order_on(x, xml, uuid.s)));
 }
 
-static struct err *provision(struct xe *x, const char *vm, const char *sr)
+static struct err *provision(struct xe *x, const char *vm, const char *sr, const char *bios_host)
 {
     TRY(describe(x, vm));
+    if (bios_host)
+        TRY(CALL(x, NULL, "VM.copy_bios_strings", S(vm), S(bios_host)));
     TRY(place_disks(x, vm, sr));
     TRY(RUN(x, NULL, "VM.provision", S(vm)));
     return say_uuid(x, C_VM, vm);
@@ -278,22 +299,31 @@ static struct err *find_template(struct xe *x, const char **ret)
 
 static struct err *vm_install(struct xe *x)
 {
-    const char *name = NULL, *template = NULL, *sr;
+    const char *name = NULL, *template = NULL, *sr, *bios = arg_get(&x->args, "copy-bios-strings-from"), *host = NULL;
     struct value made, other;
     struct err *e;
 
     TRY(arg_need(&x->args, "new-name-label", &name));
     TRY(find_template(x, &template));
+    if (bios)
+        TRY(xe_find(x, C_host, bios, &host));
     TRY(wanted_sr(x, &sr));
     TRY(xe_field(x, C_VM, template, "other_config", &other));
     if (strcmp(sr, REF_NULL) != 0 && !value_map_get(&other, "default_template"))
         TRY(RUN(x, &made, "VM.copy", S(template), S(name), S(sr)));
     else
         TRY(RUN(x, &made, "VM.clone", S(template), S(name)));
-    e = provision(x, made.s, sr);
+    e = provision(x, made.s, sr, host);
     if (e)
         err_ignore(CALL(x, NULL, "VM.destroy", S(made.s)), "the first error counts");
     return e;
+}
+
+static struct err *no_archive(struct xe *x)
+{
+    return usage("%s: this server neither writes nor reads XVA files.\n"
+                 "vdi-export and vdi-import move disks, vm-install makes a VM to connect them to (vbd-create).",
+        x->args.verb);
 }
 
 /* Unmaking */
@@ -374,66 +404,6 @@ static struct err *snapshot_revert(struct xe *x)
     return each(x, "snapshot", revert_one);
 }
 
-/* Size */
-
-static struct err *set_limits(struct xe *x, const struct rec *r)
-{
-    int64_t v[4];
-
-    TRY(need_int(x, "static-min", &v[0]));
-    TRY(need_int(x, "static-max", &v[1]));
-    TRY(need_int(x, "dynamic-min", &v[2]));
-    TRY(need_int(x, "dynamic-max", &v[3]));
-    return CALL(x, NULL, "VM.set_memory_limits", S(r->ref), N(v[0]), N(v[1]), N(v[2]), N(v[3]));
-}
-
-static struct err *set_memory(struct xe *x, const struct rec *r)
-{
-    int64_t memory;
-
-    TRY(need_int(x, "memory", &memory));
-    return CALL(x, NULL, "VM.set_memory", S(r->ref), N(memory));
-}
-
-static struct err *set_range(struct xe *x, const struct rec *r)
-{
-    bool fixed = strstr(x->args.verb, "static") != NULL;
-    int64_t min, max;
-
-    TRY(need_int(x, "min", &min));
-    TRY(need_int(x, "max", &max));
-    return CALL(
-        x, NULL, fixed ? "VM.set_memory_static_range" : "VM.set_memory_dynamic_range", S(r->ref), N(min), N(max));
-}
-
-static struct err *hotplug_vcpus(struct xe *x, const struct rec *r)
-{
-    int64_t n;
-
-    TRY(need_int(x, "new-vcpus", &n));
-    return CALL(x, NULL, "VM.set_VCPUs_number_live", S(r->ref), N(n));
-}
-
-static struct err *vm_memory_limits(struct xe *x)
-{
-    return each(x, "vm", set_limits);
-}
-
-static struct err *vm_memory_set(struct xe *x)
-{
-    return each(x, "vm", set_memory);
-}
-
-static struct err *vm_memory_range(struct xe *x)
-{
-    return each(x, "vm", set_range);
-}
-
-static struct err *vm_vcpu_hotplug(struct xe *x)
-{
-    return each(x, "vm", hotplug_vcpus);
-}
-
 const struct verb vm_verbs[] = {
     { "vm-start", vm_start, "", "on,host,host-uuid,paused,force", "vm",
         "Starts VMs, perhaps on=HOST, perhaps --paused. " SELECT_NOTE },
@@ -445,41 +415,44 @@ const struct verb vm_verbs[] = {
     { "vm-unpause", vm_unpause, "", "", "vm", "Lets paused VMs go on. " SELECT_NOTE },
     { "vm-suspend", vm_suspend, "", "", "vm", "Writes the memory of VMs to disk and stops them. " SELECT_NOTE },
     { "vm-resume", vm_resume, "", "on,host,host-uuid,paused,force", "vm", "Brings suspended VMs back. " SELECT_NOTE },
-    { "vm-migrate", vm_migrate, "", "host,host-uuid,live", "vm", "Moves running VMs to host=UUID|NAME. " SELECT_NOTE },
+    { "vm-migrate", vm_migrate, "", "host,host-uuid,host-name,live,force,copy,compress," ELSEWHERE, "vm",
+        "Moves running VMs to host=UUID|NAME. " SELECT_NOTE },
     { "vm-reset-powerstate", vm_reset, "", "force", "vm",
         "Says in the database that a VM is halted; needs --force. " SELECT_NOTE },
+    { "vm-export", no_archive, "", "filename,preserve-power-state,compress", "vm",
+        "Would write a VM into an XVA file, which this server does not." },
+    { "template-export", no_archive, "", "filename,template-uuid", "template",
+        "Would write a template into an XVA file, which this server does not." },
+    { "snapshot-export-to-template", no_archive, "", "filename,snapshot-uuid,preserve-power-state", "snapshot",
+        "Would write a snapshot into an XVA file, which this server does not." },
+    { "vm-import", no_archive, "", "filename,url,sr-uuid,preserve,force,type,vdi:", NULL,
+        "Would make a VM of an XVA file, which this server does not." },
     { "vm-install", vm_install, "new-name-label",
-        "template,template-uuid,template-name-label,sr-uuid,sr-name-label,new-name-description", NULL,
-        "Makes a VM from template=UUID|NAME, with the disks that the template orders; prints its uuid." },
+        "template,template-uuid,template-name-label,sr-uuid,sr-name-label,new-name-description,copy-bios-strings-from",
+        NULL, "Makes a VM from template=UUID|NAME, with the disks that the template orders; prints its uuid." },
     { "vm-clone", vm_clone, "new-name-label", "new-name-description", "vm",
         "Makes a VM like another; disks are clones where the storage can. Prints its uuid. " SELECT_NOTE },
     { "vm-copy", vm_copy, "new-name-label", "new-name-description,sr-uuid,sr-name-label", "vm",
         "Makes a VM like another with full copies of its disks. Prints its uuid. " SELECT_NOTE },
-    { "vm-snapshot", vm_snapshot, "new-name-label", "new-name-description", "vm",
+    { "vm-snapshot", vm_snapshot, "new-name-label", "new-name-description,ignore-vdi-uuids", "vm",
         "Keeps the VM's disks as they are now. Prints the snapshot's uuid. " SELECT_NOTE },
     { "vm-checkpoint", vm_checkpoint, "new-name-label", "new-name-description", "vm",
         "Keeps the VM's disks and memory as they are now. Prints the checkpoint's uuid. " SELECT_NOTE },
     { "vm-destroy", vm_destroy, "", "", "vm", "Removes a VM; its disks stay. " SELECT_NOTE },
     { "vm-uninstall", vm_uninstall, "", "force", "vm",
         "Removes a VM and the disks that are its alone; asks first, unless force=true. " SELECT_NOTE },
-    { "snapshot-revert", snapshot_revert, "", "", "snapshot", "Sets a VM back to snapshot-uuid=UUID." },
+    { "snapshot-revert", snapshot_revert, "", "uuid,snapshot-uuid", "snapshot",
+        "Sets a VM back to snapshot-uuid=UUID." },
     { "snapshot-clone", vm_clone, "new-name-label", "new-name-description", "snapshot",
         "Makes a template like the snapshot. Prints its uuid." },
     { "snapshot-copy", vm_copy, "new-name-label", "new-name-description,sr-uuid,sr-name-label", "snapshot",
         "Makes a template like the snapshot with full copies of its disks. Prints its uuid." },
-    { "snapshot-destroy", vm_destroy, "", "", "snapshot", "Removes a snapshot; its disks stay." },
-    { "snapshot-uninstall", vm_uninstall, "", "force", "snapshot",
+    { "snapshot-reset-powerstate", snapshot_reset, "", "uuid,snapshot-uuid,force", "snapshot",
+        "Says in the database that a snapshot is halted; needs --force." },
+    { "snapshot-destroy", vm_destroy, "", "uuid,snapshot-uuid", "snapshot", "Removes a snapshot; its disks stay." },
+    { "snapshot-uninstall", vm_uninstall, "", "uuid,snapshot-uuid,force", "snapshot",
         "Removes a snapshot and its disks; asks first, unless force=true." },
-    { "template-uninstall", vm_uninstall, "", "force", "template",
+    { "template-uninstall", vm_uninstall, "", "template-uuid,force", "template",
         "Removes a template and its disks; asks first, unless force=true." },
-    { "vm-memory-limits-set", vm_memory_limits, "static-min,dynamic-min,dynamic-max,static-max", "", "vm",
-        "Sets the four limits of memory; numbers take MiB and GiB. " SELECT_NOTE },
-    { "vm-memory-set", vm_memory_set, "memory", "", "vm", "Gives VMs a fixed amount of memory. " SELECT_NOTE },
-    { "vm-memory-dynamic-range-set", vm_memory_range, "min,max", "", "vm",
-        "Sets both bounds of ballooning. " SELECT_NOTE },
-    { "vm-memory-static-range-set", vm_memory_range, "min,max", "", "vm",
-        "Sets the least and the most memory. " SELECT_NOTE },
-    { "vm-vcpu-hotplug", vm_vcpu_hotplug, "new-vcpus", "", "vm",
-        "Changes the number of virtual CPUs of running VMs. " SELECT_NOTE },
     { 0 },
 };

@@ -3,10 +3,10 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
-#include <termios.h>
 #include <unistd.h>
 #include "base/fd.h"
 #include "base/mem.h"
+#include "cli/ask.h"
 #include "proto/json.h"
 
 #define REPLY_MAX (1UL << 30)
@@ -121,7 +121,7 @@ static struct err *error_of(const struct value *error)
     return err_new(code, params, n);
 }
 
-static struct err *call(struct xe *x, const char *method, const struct value *params, struct value *ret)
+static struct err *ask(struct xe *x, const char *method, const struct value *params, struct value *ret)
 {
     AUTO(buf_done) struct buf body, answer;
     const struct value *error, *result;
@@ -157,6 +157,19 @@ static struct err *call(struct xe *x, const char *method, const struct value *pa
     return NULL;
 }
 
+/* For --debug and --debug-on-fail: names and outcomes, never parameters, which may be secrets. */
+static struct err *call(struct xe *x, const char *method, const struct value *params, struct value *ret)
+{
+    struct err *e = ask(x, method, params, ret);
+    const char *how = !e ? "ok" : err_is(e, XE_USAGE) ? "failed" : err_code(e);
+
+    if (x->args.debug)
+        fprintf(stderr, "xe: %s: %s\n", method, how);
+    else if (x->args.debug_on_fail)
+        buf_printf(&x->calls, "xe: %s: %s\n", method, how);
+    return e;
+}
+
 struct err *xe_call(struct xe *x, const char *method, const struct value *params, size_t n, struct value *ret)
 {
     struct value *all = arena_new_array(x->arena, n + 1, struct value), list;
@@ -170,38 +183,6 @@ struct err *xe_call(struct xe *x, const char *method, const struct value *params
 
 /* The session */
 
-struct err *xe_ask_secret(struct xe *x, const char *prompt, const char **ret)
-{
-    char *text = arena_alloc(x->arena, PASSWORD_MAX);
-    struct termios old, quiet;
-    bool tty = tcgetattr(STDIN_FILENO, &old) == 0;
-
-    if (tty) {
-        quiet = old;
-        quiet.c_lflag &= ~(tcflag_t)ECHO;
-        fprintf(stderr, "%s: ", prompt);
-        tcsetattr(STDIN_FILENO, TCSAFLUSH, &quiet);
-    }
-    char *got = fgets(text, PASSWORD_MAX, stdin);
-    if (tty) {
-        tcsetattr(STDIN_FILENO, TCSAFLUSH, &old);
-        fputs("\n", stderr);
-    }
-    if (!got)
-        return usage("no password given");
-    text[strcspn(text, "\r\n")] = 0;
-    *ret = text;
-    return NULL;
-}
-
-/* From the terminal alone: what else comes by standard input is the verb's. */
-static struct err *ask_password(struct xe *x, const char **ret)
-{
-    if (!isatty(STDIN_FILENO))
-        return usage("no password: use -pw, -pwf FILE, XE_EXTRA_ARGS or ~/.xe");
-    return xe_ask_secret(x, "Password", ret);
-}
-
 static struct err *password_of(struct xe *x, const char **ret)
 {
     char *text = arena_alloc(x->arena, PASSWORD_MAX);
@@ -211,8 +192,10 @@ static struct err *password_of(struct xe *x, const char **ret)
     *ret = x->args.password;
     if (x->args.password)
         return NULL;
+    if (!x->args.password_file && !isatty(STDIN_FILENO)) /* what else comes by standard input is the verb's */
+        return usage("no password: use -pw, -pwf FILE, XE_EXTRA_ARGS or ~/.xe");
     if (!x->args.password_file)
-        return ask_password(x, ret);
+        return ask_secret(x, "Password", ret);
     *ret = text;
     TRY(file_read(AT_FDCWD, x->args.password_file, &b));
     memcpy(text, b.p ? b.p : "", b.len);

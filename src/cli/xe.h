@@ -20,14 +20,13 @@ struct xe {
     struct web web;
     bool connected;
     const char *session;           /* "": the local socket needs none */
+    struct buf calls;              /* for --debug-on-fail: method and outcome of each call */
     struct map *records;           /* reference -> struct value of its record, as read for printing */
     unsigned singles[CLASS_COUNT]; /* records read one by one; too many, and the whole class is read */
 };
 
 struct err *xe_login(struct xe *x) MUST_CHECK;
 void xe_logout(struct xe *x);
-/* A line that the terminal does not show; where standard input is none, its next line. */
-struct err *xe_ask_secret(struct xe *x, const char *prompt, const char **ret) MUST_CHECK;
 
 /* A call with the session in front. The result lives in the arena. */
 struct err *xe_call(

@@ -16,12 +16,17 @@ HOST = re.compile(r"(?<= on host: )\S+")
 @case
 def a_vm_lives_its_life_by_xe(t):
     xe, x = Shell(t), t.x
-    vm = xe("vm-install", "template=Other install media", "new-name-label=by xe")
+    vm = xe("vm-install", "template=Other install media", "new-name-label=by xe",
+            f"copy-bios-strings-from={x.host.get_uuid(t.the_host())}")
     ref = x.VM.get_by_uuid(vm)
     t._vms.append(ref)
     t.equal((x.VM.get_name_label(ref), x.VM.get_is_a_template(ref)), ("by xe", False))
     xe("vm-memory-limits-set", "vm=by xe", "static-min=16MiB", "dynamic-min=32MiB", "dynamic-max=32MiB", "static-max=32MiB")
     t.equal(int(x.VM.get_memory_static_min(ref)), 16 * MIB)
+    for verb, size in (("vm-memory-target-set", 24), ("vm-memory-balloon", 32)):
+        xe(verb, f"uuid={vm}", f"target={size}MiB")
+        t.equal([int(x.VM.get_memory_dynamic_min(ref)), int(x.VM.get_memory_dynamic_max(ref))], [size * MIB] * 2)
+    t.check(x.VM.get_bios_strings(ref), "copied from the host")
     xe("vm-param-set", f"uuid={vm}", "domain-type=pvh", f"PV-kernel={t.host.state}/boot/guest.elf", "PV-args=")
     t.equal(x.VM.get_domain_type(ref), "pvh")
     xe("vm-disk-add", f"uuid={vm}", "disk-size=8MiB", "device=0")
@@ -256,7 +261,7 @@ def xe_changes_a_password_that_no_argument_shows(t):
     for name, password in (("old", old), ("new", new)):
         (xe.home / name).write_text(password + "\n")
     change = ("-s", t.host.listen, "-p", str(t.host.http), "--nossl", "-u", "root", "-pwf")
-    xe.fails("no password given", *change, str(xe.home / "old"), "user-password-change", data=f"{old}\n".encode())
+    xe.fails("nothing was given", *change, str(xe.home / "old"), "user-password-change", data=f"{old}\n".encode())
     xe.fails("SESSION_AUTHENTICATION_FAILED", *change, str(xe.home / "old"), "user-password-change", data=b"wrong\nnew\n")
     xe(*change, str(xe.home / "old"), "user-password-change", data=f"{old}\n{new}\n".encode())
     try:
@@ -280,28 +285,3 @@ def xe_makes_fills_and_reads_blobs(t):
     xe.fails("name one of", "blob-create", "name=note")
     xe("blob-destroy", f"uuid={uuid}")
     t.equal(x.VM.get_blobs(vm), {})
-
-
-@case
-def xe_shows_records_and_forgets_data_sources(t):
-    xe, x, vm = Shell(t), t.x, t.running_vm()
-    uuid, host = x.VM.get_uuid(vm), x.host.get_uuid(t.the_host())
-    sr = x.SR.get_uuid(x.SR.get_by_name_label("Local storage")[0])
-    t.eventually(lambda: "memory" in xe("vm-data-source-list", f"uuid={uuid}", "--minimal"), "the VM is measured")
-    for noun, one in (("host", host), ("vm", uuid), ("sr", sr)):
-        out = xe(f"{noun}-data-source-list", f"uuid={one}")
-        t.check(re.match(r"name_label +: \S+\n +name_description: .*\n +enabled: true\n +standard: true\n +min: 0\.000\n"
-                         r" +max: \S+\n +units: \S+\n", out), out)
-    t.check(re.search(r" max: inf\n", xe("host-data-source-list")), "numbers that JSON has not")
-    t.check("loadavg" in xe("host-data-source-list", "--minimal").split(","), "names alone")
-    t.check(float(xe("host-data-source-query", "data-source=loadavg")) >= 0, "the only host is meant")
-    for noun, ref, one, name in (("host", t.the_host(), host, "loadavg"), ("VM", vm, uuid, "memory"),
-                                 ("SR", x.SR.get_by_uuid(sr), sr, "physical_size")):
-        def enabled():
-            return {s["name_label"]: s["enabled"] for s in getattr(x, noun).get_data_sources(ref)}[name]
-        xe(f"{noun.lower()}-data-source-forget", f"uuid={one}", f"data-source={name}")
-        t.equal(enabled(), False)
-        xe(f"{noun.lower()}-data-source-record", f"uuid={one}", f"data-source={name}")
-        t.equal(enabled(), True)
-    xe.fails("INVALID_VALUE", "vm-data-source-query", f"uuid={uuid}", "data-source=no_such")
-    xe.fails("Required parameter not found: uuid", "vm-data-source-query", "data-source=memory")
