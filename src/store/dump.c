@@ -177,6 +177,15 @@ static void skip_blanks(struct text *t)
         t->p++;
 }
 
+/* False, and nothing is taken: above all never the end of the text. */
+static bool take(struct text *t, char c)
+{
+    if (*t->p != c)
+        return false;
+    t->p++;
+    return true;
+}
+
 /* 'text', with what is in the quotes as it was. */
 static const char *take_quoted(struct text *t)
 {
@@ -232,11 +241,11 @@ static bool items_of(struct text *t, const struct type *type, struct value *ret)
     for (skip_blanks(t); ok && *t->p != ')'; skip_blanks(t)) {
         struct value key = VALUE_NIL, v = VALUE_NIL;
 
-        ok = !map || *t->p++ == '(';
+        ok = !map || take(t, '(');
         ok = ok && (!map || nested_of(t, type->key, &key));
         skip_blanks(t);
         ok = ok && nested_of(t, type->elem, &v);
-        ok = ok && (!map || *t->p++ == ')');
+        ok = ok && (!map || take(t, ')'));
         if (map)
             vec_push(&items, key);
         vec_push(&items, v);
@@ -253,7 +262,7 @@ static bool nested_of(struct text *t, const struct type *type, struct value *ret
     bool ok;
 
     if (type->kind == TYPE_SET || type->kind == TYPE_MAP) {
-        if (*t->p++ != '(' || ++t->depth > NESTED_MAX)
+        if (!take(t, '(') || ++t->depth > NESTED_MAX)
             return false;
         ok = items_of(t, type, ret);
         t->depth--;
