@@ -58,6 +58,7 @@ struct core {
     struct map *consoles;            /* stream id -> VM uuid (owned): open ones */
     struct map *registrations;       /* session ref -> struct registration (old event interface) */
     struct event_text *event_text;   /* core/event.c; NULL before the first event */
+    struct event_log *event_log;     /* core/event_log.h; NULL before the first registration */
     struct map *missed; /* VM uuid -> power state (owned) it told of while an operation of ours was under way */
     uint64_t next_stream;
     struct memory_costs memory_costs;

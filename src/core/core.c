@@ -29,6 +29,7 @@ static void store_changed(void *arg)
 {
     struct core *c = arg;
 
+    event_changed(c);
     waitq_wake_all(&c->changed);
 }
 

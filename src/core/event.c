@@ -14,18 +14,7 @@
 
 #define TIMEOUT_MAX_S 86400.0
 
-/* What a caller wants to hear of. */
-struct subscription {
-    bool all;
-    bool *classes; /* by class id */
-    struct {
-        const struct model_class *cls;
-        const char *ref;
-    } * objects; /* single ones */
-    size_t n_objects;
-};
-
-static void subscribe(struct arena *a, const struct value *names, struct subscription *s)
+void event_subscribe(struct arena *a, const struct value *names, struct subscription *s)
 {
     s->classes = arena_new_array(a, model_n_classes(), bool);
     s->objects = arena_alloc(a, ((size_t)names->n + 1) * sizeof(*s->objects));
@@ -47,7 +36,7 @@ static void subscribe(struct arena *a, const struct value *names, struct subscri
     }
 }
 
-static bool wanted(const struct subscription *s, const struct model_class *c, const char *ref)
+bool event_wanted(const struct subscription *s, const struct model_class *c, const char *ref)
 {
     if (!c->gen_events)
         return false;
@@ -110,17 +99,22 @@ static void event_text_free(struct event_text *kept)
     free(kept);
 }
 
-/* One event struct. With `old`, id and timestamp as event.next has them. */
-static void write_event(struct call *c, const struct change_info *e, const char *id, const char *timestamp)
+void event_write_begin(struct call *c, enum change what, const struct model_class *cls, const char *ref, const char *id,
+    const char *timestamp)
 {
     static const char *const names[] = { [CHANGE_ADD] = "add", [CHANGE_MOD] = "mod", [CHANGE_DEL] = "del" };
 
     wire_map_begin(c->raw, c->envelope);
     member(c, true, "id", id);
     member(c, false, "timestamp", timestamp);
-    member(c, false, "class", e->class->lower);
-    member(c, false, "operation", names[e->what]);
-    member(c, false, "ref", e->ref);
+    member(c, false, "class", cls->lower);
+    member(c, false, "operation", names[what]);
+    member(c, false, "ref", ref);
+}
+
+static void write_event(struct call *c, const struct change_info *e, const char *id)
+{
+    event_write_begin(c, e->what, e->class, e->ref, id, "0.0");
     if (e->row) {
         wire_map_key(c->raw, c->envelope, false, "snapshot");
         write_snapshot(c, e->row);
@@ -141,7 +135,7 @@ static void count_one(void *arg, const struct change_info *e)
 {
     struct feed *f = arg;
 
-    f->n += wanted(f->s, e->class, e->ref);
+    f->n += event_wanted(f->s, e->class, e->ref);
 }
 
 static void write_one(void *arg, const struct change_info *e)
@@ -149,11 +143,11 @@ static void write_one(void *arg, const struct change_info *e)
     struct feed *f = arg;
     char id[32];
 
-    if (e->what != f->pass || f->messages != (e->class == C_message) || !wanted(f->s, e->class, e->ref))
+    if (e->what != f->pass || f->messages != (e->class == C_message) || !event_wanted(f->s, e->class, e->ref))
         return;
     snprintf(id, sizeof(id), "%llu", f->messages ? 0ULL : (unsigned long long)e->gen);
     wire_set_item(f->c->raw, f->c->envelope, f->n++ == 0);
-    write_event(f->c, e, id, "0.0");
+    write_event(f->c, e, id);
     wire_set_item_end(f->c->raw, f->c->envelope);
     reply_spill(f->c->raw);
 }
@@ -218,7 +212,7 @@ static bool parse_token(const char *token, uint64_t *ret_gen)
     return str_cut(str_of(token), ',', &first, &second) && str_to_u64(first, ret_gen) && str_to_u64(second, &ignored);
 }
 
-static struct err *still_there(struct call *c)
+struct err *event_still_there(struct call *c)
 {
     if (c->who.session[0] && !store_find_of(c->core->store, C_session, c->who.session))
         return err_session_invalid(c->who.session);
@@ -234,7 +228,7 @@ static struct err *event_from(struct call *c, const struct event_from_args *a, s
     (void)ret;
     if (!parse_token(a->token, &since))
         return err_event_from_token_parse_failure(a->token);
-    subscribe(c->arena, a->classes, &s);
+    event_subscribe(c->arena, a->classes, &s);
     if (since > store_gen(c->core->store) || (since && since + 1 < store_gen_oldest(c->core->store)))
         return err_events_lost(); /* of another life of the database, or too long ago to tell what went */
     for (seen = since;;) {
@@ -245,7 +239,7 @@ static struct err *event_from(struct call *c, const struct event_from_args *a, s
         if (f.n || !since)
             break;
         bool rang = waitq_wait(&c->core->changed, deadline);
-        TRY(still_there(c));
+        TRY(event_still_there(c));
         if (!rang && clock_now(c->core->loop) >= deadline)
             break;
     }
@@ -270,140 +264,15 @@ static struct err *event_inject(struct call *c, const struct event_inject_args *
     return NULL;
 }
 
-/* The old interface: one subscription per session, every change, in order. Here it is a cursor on the same feed. */
-struct registration {
-    struct value classes; /* packed */
-    void *block;
-    uint64_t seen;
-    uint64_t id;
-};
-
-void event_session_ended(struct core *c, const char *session)
-{
-    struct registration *r = map_remove(c->registrations, session);
-
-    if (!r)
-        return;
-    free(r->block);
-    free(r);
-}
-
-static struct err *event_register_(struct call *c, const struct event_register_args *a, struct value *ret)
-{
-    struct registration *r = map_get(c->core->registrations, c->who.session);
-    struct value all = r ? r->classes : value_set(NULL, 0);
-
-    (void)ret;
-    for (size_t i = 0; i < a->classes->n; i++)
-        if (!value_set_has(&all, a->classes->items[i].s))
-            all = value_set_with(c->arena, &all, a->classes->items[i]);
-    struct registration *fresh = mem_new(struct registration);
-    fresh->classes = value_pack(&all, &fresh->block);
-    fresh->seen = r ? r->seen : store_gen(c->core->store);
-    fresh->id = r ? r->id : 0;
-    event_session_ended(c->core, c->who.session);
-    map_put(c->core->registrations, c->who.session, fresh);
-    return NULL;
-}
-
-static struct err *event_unregister(struct call *c, const struct event_unregister_args *a, struct value *ret)
-{
-    struct registration *r = map_get(c->core->registrations, c->who.session);
-
-    (void)ret;
-    if (!r)
-        return NULL;
-    struct value left = r->classes;
-    for (size_t i = 0; i < a->classes->n; i++)
-        left = value_set_without(c->arena, &left, a->classes->items[i].s);
-    void *block = NULL;
-    struct value packed = value_pack(&left, &block);
-    free(r->block);
-    r->block = block;
-    r->classes = packed;
-    if (!left.n)
-        event_session_ended(c->core, c->who.session);
-    return NULL;
-}
-
-static void write_old(void *arg, const struct change_info *e)
-{
-    struct feed *f = arg;
-    struct registration *r = map_get(f->c->core->registrations, f->c->who.session);
-    char id[32], timestamp[32];
-
-    if (!wanted(f->s, e->class, e->ref))
-        return;
-    snprintf(id, sizeof(id), "%llu", (unsigned long long)(r ? r->id++ : 0));
-    snprintf(timestamp, sizeof(timestamp), "%.1f", (double)clock_wall(f->c->core->loop) / 1e6);
-    wire_set_item(f->c->raw, f->c->envelope, f->n++ == 0);
-    write_event(f->c, e, id, timestamp);
-    wire_set_item_end(f->c->raw, f->c->envelope);
-}
-
-static struct err *event_next(struct call *c, const struct event_next_args *args, struct value *ret)
-{
-    (void)args;
-    (void)ret;
-    for (;;) {
-        struct registration *r = map_get(c->core->registrations, c->who.session);
-        struct subscription s = { 0 };
-        struct feed f = { .c = c, .s = &s };
-
-        if (!r)
-            return err_session_not_registered(c->who.session);
-        subscribe(c->arena, &r->classes, &s);
-        if (r->seen + 1 < store_gen_oldest(c->core->store)) {
-            r->seen = store_gen(c->core->store);
-            return err_events_lost();
-        }
-        store_changes(c->core->store, r->seen, count_one, &f);
-        if (f.n) {
-            TRY(store_wait_durable(c->core->store, store_gen(c->core->store)));
-            r = map_get(c->core->registrations, c->who.session);
-            if (!r)
-                return err_session_not_registered(c->who.session);
-            f.n = 0;
-            wire_set_begin(c->raw, c->envelope);
-            store_changes(c->core->store, r->seen, write_old, &f);
-            wire_set_end(c->raw, c->envelope);
-            r->seen = store_gen(c->core->store);
-            c->raw_used = true;
-            return NULL;
-        }
-        r->seen = store_gen(c->core->store);
-        waitq_wait(&c->core->changed, FOREVER);
-        TRY(still_there(c));
-    }
-}
-
-static struct err *event_get_current_id(struct call *c, const struct event_get_current_id_args *a, struct value *ret)
-{
-    (void)a;
-    *ret = value_int((int64_t)store_gen(c->core->store));
-    return NULL;
-}
-
 void event_done(struct core *c)
 {
-    const char *session;
-    void *v;
-
-    for (size_t it = 0; map_next(c->registrations, &it, &session, &v);) {
-        struct registration *r = v;
-        free(r->block);
-        free(r);
-    }
-    map_free(c->registrations);
     event_text_free(c->event_text);
+    event_old_done(c);
 }
 
 void event_register(struct api_handlers *h)
 {
     h->event_from = event_from;
     h->event_inject = event_inject;
-    h->event_register = event_register_;
-    h->event_unregister = event_unregister;
-    h->event_next = event_next;
-    h->event_get_current_id = event_get_current_id;
+    event_old_register(h);
 }

@@ -22,26 +22,30 @@ static const struct class_hooks *hooks_of(const struct model_class *cls)
 
 /* Reading */
 
+void record_write_field(struct call *c, struct buf *b, const struct field *f, struct value v, bool *first)
+{
+    bool option = f->type->kind == TYPE_OPTION;
+
+    if (option && v.kind == V_SET && v.n == 0)
+        return; /* absent options are left out of records */
+    wire_map_key(b, c->envelope, *first, f->name);
+    if (option)
+        wire_value(b, c->envelope, f->type->elem, v.kind == V_SET ? &v.items[0] : &v);
+    else
+        wire_value(b, c->envelope, f->type, &v);
+    wire_map_value_end(b, c->envelope);
+    *first = false;
+}
+
 void record_write_but(struct call *c, struct buf *b, const struct row *r, const struct field *left_out)
 {
     const struct model_class *cls = row_class(r);
     bool first = true;
 
     wire_map_begin(b, c->envelope);
-    for (size_t i = 0; i < cls->n_fields; i++) {
-        const struct field *f = cls->fields[i];
-        struct value v = row_value(c->arena, r, f);
-
-        if (f == left_out || (f->type->kind == TYPE_OPTION && v.kind == V_SET && v.n == 0))
-            continue; /* absent options are left out of records */
-        wire_map_key(b, c->envelope, first, f->name);
-        if (f->type->kind == TYPE_OPTION)
-            wire_value(b, c->envelope, f->type->elem, v.kind == V_SET ? &v.items[0] : &v);
-        else
-            wire_value(b, c->envelope, f->type, &v);
-        wire_map_value_end(b, c->envelope);
-        first = false;
-    }
+    for (size_t i = 0; i < cls->n_fields; i++)
+        if (cls->fields[i] != left_out)
+            record_write_field(c, b, cls->fields[i], row_value(c->arena, r, cls->fields[i]), &first);
     wire_map_end(b, c->envelope);
 }
 
@@ -112,15 +116,11 @@ static const char *unstored(struct call *c, enum find_by by, const char *text)
 static void write_unstored(struct call *c, const char *ref)
 {
     const struct model_class *cls = c->msg->class;
+    bool first = true;
 
     wire_map_begin(c->raw, c->envelope);
-    for (size_t i = 0; i < cls->n_fields; i++) {
-        struct value v = hooks_of(cls)->read(c, ref, cls->fields[i]);
-
-        wire_map_key(c->raw, c->envelope, i == 0, cls->fields[i]->name);
-        wire_value(c->raw, c->envelope, cls->fields[i]->type, &v);
-        wire_map_value_end(c->raw, c->envelope);
-    }
+    for (size_t i = 0; i < cls->n_fields; i++)
+        record_write_field(c, c->raw, cls->fields[i], hooks_of(cls)->read(c, ref, cls->fields[i]), &first);
     wire_map_end(c->raw, c->envelope);
     c->raw_used = true;
 }

@@ -24,6 +24,8 @@ void class_hooks_set(const struct model_class *cls, const struct class_hooks *h)
 
 struct err *implicit_run(struct call *c, const struct value *args, struct value *ret) MUST_CHECK;
 
+/* One member of a record: absent options are none. */
+void record_write_field(struct call *c, struct buf *b, const struct field *f, struct value v, bool *first);
 /* All fields of one row as the client sees them, into c->raw or any buf. */
 void record_write(struct call *c, struct buf *b, const struct row *r);
 void record_write_but(struct call *c, struct buf *b, const struct row *r, const struct field *left_out);

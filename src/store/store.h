@@ -118,14 +118,15 @@ struct change_info {
 typedef void change_fn(void *arg, const struct change_info *c);
 void store_changes(const struct store *s, uint64_t since, change_fn *fn, void *arg);
 
-/* Called after every applied transaction (and roll-back), in the loop: wake whoever waits for events. */
-void store_on_change(struct store *s, loop_fn *fn, void *arg);  /* fn only wakes others: it may not use the store */
+/* Called after every applied transaction (and roll-back), in the loop: look, and wake whoever waits for events. */
+void store_on_change(struct store *s, loop_fn *fn, void *arg); /* fn may read, and neither changes anything nor waits */
 void store_off_change(struct store *s, loop_fn *fn, void *arg); /* before what arg points to ends */
 
-/* Statistics for tests and benchmarks. */
+/* Statistics for tests, benchmarks and the curious. */
 struct store_stats {
-    uint64_t commits; /* durable batches written */
-    uint64_t txs;     /* transactions that needed the durable back end */
-    uint64_t failed;  /* commits that failed without a transaction to blame: fleeting writes, mostly */
+    uint64_t commits;                /* durable batches written */
+    uint64_t txs;                    /* transactions that needed the durable back end */
+    uint64_t failed;                 /* commits that failed without a transaction to blame: fleeting writes, mostly */
+    uint64_t sum_us, min_us, max_us; /* what writing a durable batch took */
 };
 struct store_stats store_stats(const struct store *s);

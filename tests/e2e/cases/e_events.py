@@ -147,6 +147,14 @@ def the_old_interface_still_works(t):
         seen += x.event.next()
     t.proven("event.next", vm in [e["ref"] for e in seen] and vm in x.VM.get_all())
     t.effect("event.register", all(e["class"] == "vm" for e in seen), {e["class"] for e in seen})
+    # Every change by itself, with the object as it was then
+    x.VM.set_name_description(vm, "first")
+    x.VM.set_name_description(vm, "second")
+    seen = []
+    while time.monotonic() < end and not [e for e in seen if e["snapshot"]["name_description"] == "second"]:
+        seen += [e for e in x.event.next() if e["ref"] == vm and "snapshot" in e]
+    told = [e["snapshot"]["name_description"] for e in seen if e["snapshot"]["name_description"] in ("first", "second")]
+    t.check(told[0] == "first" and told[-1] == "second" and told == sorted(told), told)
     t.proven("event.get_current_id", int(x.event.get_current_id()) >= 0 and x.VM.get_uuid(vm))
     x.event.unregister(["vm"])
     t.fails("SESSION_NOT_REGISTERED", x.event.next)
