@@ -133,6 +133,24 @@ static struct err *get_thread_diagnostics(
     return NULL;
 }
 
+/* Those that do something here: a client that is told of others calls them. */
+static struct err *list_methods(struct call *c, const struct host_list_methods_args *a, struct value *ret)
+{
+    struct value *names = arena_new_array(c->arena, model_n_msgs(), struct value);
+    size_t n = 0;
+
+    (void)a;
+    for (size_t i = 0; i < model_n_msgs(); i++) {
+        const struct msg *m = model_msg(i);
+        bool built = m->implicit != IMPLICIT_NONE || api_is_built(&c->core->handlers, m);
+
+        if (built && !m->removed && !m->pool_internal)
+            names[n++] = value_str(m->name);
+    }
+    *ret = value_set(names, n);
+    return NULL;
+}
+
 static void save_figures(struct core *c, struct arena *a)
 {
     struct ipc_peer *metric = NULL;
@@ -213,5 +231,6 @@ void agent_register(struct api_handlers *h)
     h->host_get_tracked_user_agents = get_tracked_user_agents;
     h->host_get_thread_diagnostics = get_thread_diagnostics;
     h->host_restart_agent = restart_agent;
+    h->host_list_methods = list_methods;
     h->host_backup_rrds = backup_rrds;
 }

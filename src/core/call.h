@@ -107,6 +107,7 @@ struct err *core_need_metric(struct core *c, struct ipc_peer **ret) MUST_CHECK;
 /* Every class file adds its explicit messages, and what its implicit ones do besides (implicit.h). */
 void session_register(struct api_handlers *h);
 void subject_register(struct api_handlers *h);
+void diagnostics_register(struct api_handlers *h);
 void role_register(struct api_handlers *h);
 void task_register(struct api_handlers *h);
 void event_register(struct api_handlers *h);

@@ -66,6 +66,7 @@ struct core *core_new(struct loop *l, struct store *store, const struct core_con
     host_register(&c->handlers);
     host_evacuate_register(&c->handlers);
     agent_register(&c->handlers);
+    diagnostics_register(&c->handlers);
     machine_register(&c->handlers);
     machine_time_register(&c->handlers);
     ssh_register(&c->handlers);

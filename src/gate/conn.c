@@ -170,12 +170,29 @@ static const struct http_action *find_action(const struct http_request *r)
     return best;
 }
 
+/* NULL counts as nothing: there is no such action. */
+static void count(struct conn *c, const struct http_action *h)
+{
+    struct gate_count *counts = gate_counts(c->gate);
+    size_t i = 0;
+
+    while (i < ACTIONS_MAX && counts[i].action && counts[i].action != h)
+        i++;
+    if (!h || i == ACTIONS_MAX)
+        return;
+    counts[i].action = h;
+    counts[i].requests++;
+    counts[i].connections += !c->served;
+    c->served = true;
+}
+
 static enum outcome serve(struct conn *c, struct arena *a, const struct http_request *r)
 {
     const struct site *site = gate_config(c->gate)->site;
     const struct site_file *file = NULL;
     const struct http_action *h = find_action(r);
 
+    count(c, h);
     if ((r->method == HTTP_GET || r->method == HTTP_HEAD) && site)
         file = site_find(site, r->path);
     if (file || r->method == HTTP_OPTIONS) {

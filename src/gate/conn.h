@@ -6,6 +6,7 @@
 #include "gate/gate.h"
 #include "gate/relay.h"
 #include "gate/stream.h"
+#include "model/model.h"
 #include "proto/http.h"
 
 /*
@@ -24,6 +25,7 @@ struct conn {
     struct buf in;        /* read and not yet eaten; no memory while idle */
     bool refused;         /* over the limit: gets a 503 and no more */
     bool unread;          /* more of the body is coming that nobody will read */
+    bool served;          /* had a request already */
     struct link link;     /* in gate's list */
     struct relay *relay;  /* once handed over */
 };
@@ -34,6 +36,14 @@ void conn_free(struct conn *c);
 struct loop *gate_loop(const struct gate *g);
 const struct gate_config *gate_config(const struct gate *g);
 struct ipc_peer *gate_core(struct gate *g); /* [waits] a reference, or NULL when none came in time */
+
+/* What was asked for how often, one for each action. */
+#define ACTIONS_MAX 128
+struct gate_count {
+    const struct http_action *action; /* NULL: not yet */
+    uint64_t requests, connections;
+};
+struct gate_count *gate_counts(struct gate *g); /* ACTIONS_MAX of them */
 
 /* door.c */
 void door_mount(struct gate *g, struct ipc_peer *core); /* serves it what it may ask of the gate */

@@ -82,6 +82,18 @@ static struct err *on_tls_only(struct ipc_call *c, struct door_tls_only_req *req
     return NULL;
 }
 
+static struct err *on_requests(struct ipc_call *c, struct door_requests_req *req, struct door_requests_rep *rep)
+{
+    const struct gate_count *counts = gate_counts(c->ctx);
+
+    (void)req;
+    rep->counts = arena_new_array(c->arena, ACTIONS_MAX, struct door_count);
+    for (size_t i = 0; i < ACTIONS_MAX && counts[i].action; i++)
+        rep->counts[rep->n_counts++] = (struct door_count){ counts[i].action->method, counts[i].action->path,
+            counts[i].requests, counts[i].connections };
+    return NULL;
+}
+
 void door_mount(struct gate *g, struct ipc_peer *core)
 {
     static const struct door_ops ops = {
@@ -92,6 +104,7 @@ void door_mount(struct gate *g, struct ipc_peer *core)
         .read = on_read,
         .read_crl = on_read_crl,
         .tls_only = on_tls_only,
+        .requests = on_requests,
     };
 
     ipc_serve(core, &door_service, &ops, g);

@@ -56,6 +56,7 @@ struct gate {
     uid_t core_uid;
     struct ipc_peer *core; /* a reference; NULL: none is connected */
     struct waitq core_came;
+    struct gate_count counts[ACTIONS_MAX];
     bool closing;
 };
 
@@ -71,6 +72,11 @@ struct gate *gate_new(struct loop *l, const struct gate_config *config)
     list_init(&g->conns);
     waitq_init(&g->core_came);
     return g;
+}
+
+struct gate_count *gate_counts(struct gate *g)
+{
+    return g->counts;
 }
 
 struct loop *gate_loop(const struct gate *g)

@@ -160,7 +160,15 @@ static void roll_back(struct store *s, struct err *e)
     feed_ring(s);
 }
 
-static void batch_outcome(struct store *s, struct batch *b)
+static void note_time(struct store_stats *t, uint64_t took_us)
+{
+    t->min_us = t->commits && t->min_us < took_us ? t->min_us : took_us;
+    t->max_us = t->max_us > took_us ? t->max_us : took_us;
+    t->sum_us += took_us;
+    t->commits++;
+}
+
+static void batch_outcome(struct store *s, struct batch *b, uint64_t took_us)
 {
     bool durable = b->lane == &s->durable_lane;
 
@@ -174,8 +182,8 @@ static void batch_outcome(struct store *s, struct batch *b)
         err_drop(&b->err);
         return;
     }
-    s->stats.commits += durable;
     if (durable) {
+        note_time(&s->stats, took_us);
         s->reserved = b->gen;
         settle(s, b->upto);
     }
@@ -192,12 +200,13 @@ static bool lane_has_work(const struct store *s, const struct lane *l)
 static void lane_run(struct store *s, struct lane *l)
 {
     while (lane_has_work(s, l)) {
+        uint64_t began = clock_now(s->loop);
         struct batch b;
 
         b.err = batch_make(&b, s, l);
         if (!b.err)
             fiber_offload(batch_run, &b);
-        batch_outcome(s, &b);
+        batch_outcome(s, &b, clock_now(s->loop) - began);
         batch_done(&b);
     }
     l->busy = false;

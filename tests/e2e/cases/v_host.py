@@ -1,6 +1,7 @@
 """The machine as its administrator uses it: emptying and disabling it, its settings, its programs, its logs."""
+from accounts import PASSWORD
 from bench import NULL, case
-from cases_shared import openssl, pair
+from cases_shared import make_subjects, openssl, pair
 
 
 @case
@@ -87,6 +88,40 @@ def the_agent_tells_what_it_was_asked_by_whom_and_how_long_it_took(t):
     x.task.destroy(task)
     for m in ("get_diagnostic_timing_stats", "get_tracked_user_agents", "get_thread_diagnostics"):
         t.fails("HANDLE_INVALID", getattr(x.host, m), "OpaqueRef:no")
+    methods = x.host.list_methods()
+    t.proven("host.list_methods", {"VM.start", "VM.get_record", "host.list_methods"} <= set(methods) and "PVS_site.forget" not in methods)
+    t.fails("NOT_IMPLEMENTED", x.PVS_site.forget, NULL)
+    t.fails("SESSION_INVALID", t.bare().call, "host.list_methods")
+
+
+@case
+def the_agent_knows_its_memory_its_database_and_its_door(t):
+    x, h, d = t.x, t.the_host(), t.x.Diagnostics
+    before = {k: int(v) for k, v in d.gc_stats(h).items()}
+    t.proven("Diagnostics.gc_stats", 0 <= before["live_words"] <= before["heap_words"] and before["resident_words"] > 0, before)
+    x.host.get_all_records()
+    d.gc_compact(h)
+    after = {k: int(v) for k, v in d.gc_stats(h).items()}
+    t.effect("Diagnostics.gc_compact", after["resident_words"] <= before["resident_words"] + (1 << 20), (before, after))
+    commits = int(d.db_stats()["n"])
+    x.host.set_name_description(h, f"written {commits}")
+    stats = d.db_stats()
+    t.proven("Diagnostics.db_stats", int(stats["n"]) > commits and float(stats["min"]) <= float(stats["avgtime"]) <= float(stats["max"]), stats)
+
+    def asked(method, uri):
+        return sum(int(r[0]) for r in d.network_stats(h, {"method": method, "uri": uri, "params": "requests"}))
+    n = asked("get", "/rrd_updates")
+    x.handler("GET", "/rrd_updates", {"start": "0"})
+    t.proven("Diagnostics.network_stats", asked("get", "/rrd_updates") == n + 1)
+    (row,) = d.network_stats(h, {"uri": "/RRD_updates"})
+    t.equal((row[:2], len(row), row[4]), (["GET", "/rrd_updates"], 5, "0"))
+    t.check(0 < int(row[3]) <= int(row[2]), row)
+    t.check({"POST"} <= {r[0] for r in d.network_stats(h, {"params": "method"})}, "calls are requests, too")
+    for m, args in (("gc_stats", []), ("gc_compact", []), ("network_stats", [{}])):
+        t.fails("HANDLE_INVALID", getattr(d, m), NULL, *args)
+    make_subjects(t)
+    reader = t.client("t-read-only", PASSWORD["t-read-only"])
+    t.fails("RBAC_PERMISSION_DENIED", reader.Diagnostics.db_stats)
 
 
 def told(t):
