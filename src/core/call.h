@@ -43,6 +43,8 @@ struct core {
     struct waitq changed;                                  /* the store changed */
     struct waitq ops;                                      /* an operation ended */
     struct waitq started;                                  /* core_start() is done */
+    int64_t auths;                                         /* passwords that are looked at now */
+    struct waitq auth_ended;                               /* one was */
     bool ready;
     bool rebooted;  /* the machine, since the database was last used */
     char *host_ref; /* this host's objects; owned */

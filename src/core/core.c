@@ -44,6 +44,7 @@ struct core *core_new(struct loop *l, struct store *store, const struct core_con
     waitq_init(&c->changed);
     waitq_init(&c->ops);
     waitq_init(&c->started);
+    waitq_init(&c->auth_ended);
     c->agent = agent_new();
     c->audit = audit_new(config->audit_dir);
     c->blobs = blobs_new(config->blob_dir);

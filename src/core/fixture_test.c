@@ -114,7 +114,12 @@ static struct err *on_vm_op(struct ipc_call *c, struct host_vm_op_req *req, stru
 
 static struct err *on_auth(struct ipc_call *c, struct host_auth_req *req, struct host_auth_rep *rep)
 {
-    (void)c;
+    struct fixture *f = c->ctx;
+
+    f->auth.most = ++f->auth.now > f->auth.most ? f->auth.now : f->auth.most;
+    if (f->auth.us)
+        fiber_sleep(f->auth.us);
+    f->auth.now--;
     rep->ok = strcmp(req->password, "right") == 0;
     rep->superuser = strcmp(req->user, "root") == 0;
     rep->reason = rep->ok ? "" : "wrong password";

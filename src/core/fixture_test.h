@@ -30,6 +30,10 @@ struct fixture {
     const char *bridge_down;    /* the last that net was to remove */
     struct net_network network; /* the last that it was to bring up; the texts are in the arena */
     size_t n_bridge_failures;   /* so many are refused first */
+    struct {                    /* passwords that the host looks at: how long that takes, and how many at once */
+        uint64_t us;
+        size_t now, most;
+    } auth;
     struct arena *arena;
     const char *session;
 };

@@ -11,6 +11,7 @@
 #include "gen/ipc_host.h"
 
 /* protocol.md section 5.3 */
+#define TURN_WAIT_US (120UL * 1000 * 1000)
 #define IDLE_MAX_US (24UL * 3600 * 1000 * 1000)
 #define REFRESH_US (600UL * 1000 * 1000)
 #define MAX_PER_ORIGINATOR 500
@@ -236,6 +237,37 @@ static struct err *fail_late(struct core *c, struct err *e)
     return e;
 }
 
+/* ---- turns: as many passwords are looked at at once as the pool says ---- */
+
+static struct err *begin_turn(struct core *c)
+{
+    uint64_t deadline = clock_now(c->loop) + TURN_WAIT_US;
+
+    while (c->auths >= row_int(core_pool_row(c), F_pool_local_auth_max_threads))
+        if (!waitq_wait(&c->auth_ended, deadline))
+            return err_internal("too many others are logging in");
+    c->auths++;
+    return NULL;
+}
+
+static void end_turn(struct core *c)
+{
+    c->auths--;
+    waitq_wake_all(&c->auth_ended);
+}
+
+static struct err *ask_host(
+    struct core *c, struct arena *a, const char *user, const char *password, struct host_auth_rep *ret)
+{
+    struct ipc_peer *host = NULL;
+
+    TRY(core_need_host(c, &host));
+    TRY(begin_turn(c));
+    struct err *e = host_auth(host, a, &(struct host_auth_req){ .user = user, .password = password }, ret);
+    end_turn(c);
+    return e;
+}
+
 struct err *session_login(struct core *c, struct arena *a, const char *user, const char *password,
     const char *originator, bool local, const char **ret_ref)
 {
@@ -247,9 +279,7 @@ struct err *session_login(struct core *c, struct arena *a, const char *user, con
         *ret_ref = session_make(c, a, "root", "", NULL, true, ROLE_LOCAL_ROOT, originator);
         return NULL;
     }
-    struct ipc_peer *host = NULL;
-    TRY(core_need_host(c, &host));
-    TRY(host_auth(host, a, &(struct host_auth_req){ .user = user, .password = password }, &auth));
+    TRY(ask_host(c, a, user, password, &auth));
     if (!auth.ok) {
         log_info("login refused", F("user", user), F("reason", auth.reason));
         return fail_late(
@@ -287,14 +317,32 @@ static struct err *change_password(struct call *c, const struct session_change_p
 
     (void)ret;
     TRY(core_need_host(c->core, &host));
-    TRY(host_auth_change(host, c->arena,
-        &(struct host_auth_change_req){ .user = c->who.user, .old = a->old_pwd, .password = a->new_pwd }, &rep));
+    TRY(begin_turn(c->core));
+    struct err *e = host_auth_change(host, c->arena,
+        &(struct host_auth_change_req){ .user = c->who.user, .old = a->old_pwd, .password = a->new_pwd }, &rep);
+    end_turn(c->core);
+    TRY(e);
     if (!rep.known) {
         log_info("change of password refused", F("user", c->who.user), F("reason", rep.reason));
         return fail_late(c->core,
             err_new("SESSION_AUTHENTICATION_FAILED", (const char *[]){ c->who.user, "Authentication failed" }, 2));
     }
     return rep.ok ? NULL : err_change_password_rejected(rep.reason);
+}
+
+/* Who waits for a turn looks again. */
+static struct err *set_max_threads(
+    struct call *c, const struct pool_set_local_auth_max_threads_args *a, struct value *ret)
+{
+    const struct row *pool = NULL;
+
+    (void)ret;
+    TRY(call_row(c, C_pool, a->self, &pool));
+    if (a->value < 1)
+        return err_invalid_value("value", arena_printf(c->arena, "%lld", (long long)a->value));
+    TRY(core_set(c->core, a->self, F_pool_local_auth_max_threads, value_int(a->value)));
+    waitq_wake_all(&c->core->auth_ended);
+    return NULL;
 }
 
 static struct err *logout(struct call *c, const struct session_logout_args *a, struct value *ret)
@@ -345,6 +393,7 @@ void session_register(struct api_handlers *h)
 {
     h->session_login_with_password = login_with_password;
     h->session_change_password = change_password;
+    h->pool_set_local_auth_max_threads = set_max_threads;
     h->session_logout = logout;
     h->session_get_all_subject_identifiers = get_all_subject_identifiers;
     h->session_logout_subject_identifier = logout_subject_identifier;

@@ -114,3 +114,32 @@ TEST_FIBER(a_change_of_password_says_whether_the_old_or_the_new_one_was_not_take
     CHECK(strstr(r, "\"result\":\"\""));
     fixture_done(&f);
 }
+
+static void log_in(void *arg)
+{
+    struct fixture *f = arg;
+
+    CHECK(strstr(login(f, "one of many"), "OpaqueRef:"));
+    f->n_starts++;
+}
+
+TEST_FIBER(as_many_passwords_are_looked_at_at_once_as_the_pool_says)
+{
+    struct fixture f;
+
+    fixture_init(&f, loop);
+    const char *pool = f.core->pool_ref;
+    CHECK(strstr(fixture_call(&f, f.session, "pool.set_local_auth_max_threads", pool, "#0", NULL), "INVALID_VALUE"));
+    f.auth.us = 1000000;
+    for (int limit = 3; limit > 0; limit -= 2) {
+        const char *text = limit == 3 ? "#3" : "#1";
+        CHECK(strstr(fixture_call(&f, f.session, "pool.set_local_auth_max_threads", pool, text, NULL), "\"result\""));
+        f.auth.most = f.n_starts = 0;
+        for (int i = 0; i < 7; i++)
+            fiber_start(loop, "login", log_in, &f);
+        while (f.n_starts < 7)
+            fiber_sleep(100000);
+        CHECK_INT((int64_t)f.auth.most, limit);
+    }
+    fixture_done(&f);
+}

@@ -215,7 +215,12 @@ def settings_of_the_pool_are_made_on_each_host(t):
     t.equal(t.fails("ENABLE_SSH_PARTIALLY_FAILED", x.pool.enable_ssh, p), [h])
     t.equal(t.fails("DISABLE_SSH_PARTIALLY_FAILED", x.pool.disable_ssh, p), [h])
     broken.unlink()
+    x.pool.set_local_auth_max_threads(p, 2)
+    t.effect("pool.set_local_auth_max_threads", x.pool.get_local_auth_max_threads(p) == 2 and t.client().host.get_all() == [h])
+    t.fails("INVALID_VALUE", x.pool.set_local_auth_max_threads, p, 0)
+    x.pool.set_local_auth_max_threads(p, 8)
     for m, args in (("enable_ssh", []), ("disable_ssh", []), ("set_ssh_enabled_timeout", [0]), ("set_console_idle_timeout", [0]),
+                    ("set_local_auth_max_threads", [8]),
                     ("disable_ssl_legacy", []), ("set_https_only", [False]), ("has_extension", ["x"])):
         t.fails("HANDLE_INVALID", getattr(x.pool, m), NULL, *args)
 
