@@ -108,6 +108,15 @@ static struct err *bond_create(struct xe *x)
     return say_uuid(x, C_Bond, bond.s);
 }
 
+static struct err *bond_set_mode(struct xe *x)
+{
+    const char *bond = NULL, *mode = NULL;
+
+    TRY(need_ref(x, "uuid", C_Bond, &bond));
+    TRY(arg_need(&x->args, "mode", &mode));
+    return RUN(x, NULL, "Bond.set_mode", S(bond), S(mode));
+}
+
 static struct err *pif_reconfigure_ip(struct xe *x)
 {
     const struct msg *m = model_msg_find("PIF.reconfigure_ip");
@@ -142,6 +151,8 @@ const struct verb network_verbs[] = {
         "The same on every host that has such an interface. Prints the uuids of their new interfaces." },
     { "bond-create", bond_create, "network-uuid,pif-uuids", "mac,mode,properties:", NULL,
         "Makes one interface of several. Prints its uuid." },
+    { "bond-set-mode", bond_set_mode, "uuid,mode", "", NULL,
+        "Has a bond use its members otherwise (mode=balance-slb|active-backup|lacp)." },
     { "pif-reconfigure-ip", pif_reconfigure_ip, "uuid,mode", "IP,netmask,gateway,DNS", NULL,
         "Sets a physical interface's address (mode=None|DHCP|Static)." },
     { "pif-scan", pif_scan, "host-uuid", "", NULL, "Looks for physical interfaces that are new or gone." },

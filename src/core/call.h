@@ -149,6 +149,7 @@ void pbd_register(struct api_handlers *h);
 void network_register(struct api_handlers *h);
 void pif_register(struct api_handlers *h);
 void vlan_register(struct api_handlers *h);
+void bond_register(struct api_handlers *h);
 void secret_register(struct api_handlers *h);
 void message_register(struct api_handlers *h);
 void metrics_register(struct api_handlers *h);

@@ -99,6 +99,7 @@ struct core *core_new(struct loop *l, struct store *store, const struct core_con
     network_register(&c->handlers);
     pif_register(&c->handlers);
     vlan_register(&c->handlers);
+    bond_register(&c->handlers);
     secret_register(&c->handlers);
     message_register(&c->handlers);
     metrics_register(&c->handlers);

@@ -3,6 +3,7 @@
 #include <ctype.h>
 #include <string.h>
 #include "core/blob.h"
+#include "core/bond.h"
 #include "core/implicit.h"
 #include "core/ops.h"
 #include "core/pif.h"
@@ -32,6 +33,7 @@ struct net_network network_plan(const struct core *c, struct arena *a, const str
         .tagged = tag >= 0,
         .tag = tag >= 0 ? (uint32_t)tag : 0,
         .theirs = !row_bool(network, F_network_managed),
+        .bond = has_uplink ? bond_plan(c, a, pif) : (struct net_bond){ .mode = "", .mac = "" },
         .nat = arena_strdup(a, row_map_str(network, F_network_other_config, "nat")),
         .nat6 = arena_strdup(a, row_map_str(network, F_network_other_config, "nat6")),
     };

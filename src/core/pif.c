@@ -37,7 +37,7 @@ struct err *pif_check_network(const struct core *c, const struct row *network)
     other = pif_of_network(c, network);
     if (other)
         return err_network_already_connected(c->host_ref, row_ref(other));
-    return *row_map_str(network, F_network_other_config, "nat")
+    return *row_map_str(network, F_network_other_config, "nat") || *row_map_str(network, F_network_other_config, "nat6")
         ? err_operation_not_allowed("a network with NAT has no interface of the host")
         : NULL;
 }
@@ -52,12 +52,25 @@ static struct err *about(const char *pif, struct err *e)
     return told;
 }
 
+/* A bond stands before what lies on it. */
+static struct err *bring_up_below(struct call *c, const char *ref)
+{
+    const struct row *pif = NULL;
+
+    TRY(call_row(c, C_PIF, ref, &pif));
+    const struct row *vlan = row_follow(c->core->store, pif, F_PIF_VLAN_master_of);
+    const struct row *below = vlan ? row_follow(c->core->store, vlan, F_VLAN_tagged_PIF) : NULL;
+    return below && row_n_related(below, F_PIF_bond_master_of) ? pif_bring_up(c, arena_strdup(c->arena, row_ref(below)))
+                                                               : NULL;
+}
+
 struct err *pif_bring_up(struct call *c, const char *ref)
 {
     struct net_bridge_up_req req = { 0 };
     const struct row *pif = NULL;
     struct ipc_peer *net = NULL;
 
+    TRY(bring_up_below(c, ref));
     TRY(core_need_net(c->core, &net));
     TRY(call_row(c, C_PIF, ref, &pif));
     const struct row *network = row_follow(c->core->store, pif, F_PIF_network);
@@ -119,6 +132,8 @@ static struct err *unplug(struct call *c, const struct PIF_unplug_args *a, struc
     TRY(call_row(c, C_PIF, a->self, &pif));
     if (!row_bool(pif, F_PIF_managed))
         return err_pif_unmanaged(a->self);
+    if (!ref_is_null(row_str(pif, F_PIF_bond_slave_of)))
+        return err_pif_already_bonded(a->self);
     TRY(pif_check_unplug(c->core, pif));
     TRY(check_nothing_above(pif, c->core));
     if (!row_bool(pif, F_PIF_currently_attached))
@@ -151,18 +166,22 @@ void pif_restore(struct core *c)
 {
     const struct row *host = core_host_row(c);
     VEC(char *) made = { 0 };
+    bool bonds = false;
 
     for (size_t i = 0; i < row_n_related(host, F_host_PIFs); i++) {
         const struct row *pif = row_related(host, F_host_PIFs, i);
 
         if (!row_bool(pif, F_PIF_physical) && row_bool(pif, F_PIF_currently_attached))
             vec_push(&made, mem_strdup(row_ref(pif)));
+        bonds = bonds || row_n_related(pif, F_PIF_bond_master_of);
     }
     for (size_t i = 0; i < made.len; i++) {
         log_err(LOG_WARN_, "an interface that was plugged is so no more", restore_one(c, made.p[i]));
         free(made.p[i]);
     }
     vec_done(&made);
+    if (bonds) /* they have the addresses now */
+        log_err(LOG_WARN_, "the host's interfaces are not known anew", host_scan_pifs(c));
 }
 
 static struct err *scan(struct call *c, const struct PIF_scan_args *a, struct value *ret UNUSED)

@@ -102,6 +102,20 @@ static const char *address_of(struct arena *a, struct tx *t, const char *pif, co
     return *ipv6 && (prefer6 || !*nic->ip) ? ipv6 : nic->ip;
 }
 
+static void set_links_up(struct core *c, struct tx *t, const struct net_nic *nics, size_t n_nics)
+{
+    for (const struct row *bond = store_first(c->store, C_Bond); bond; bond = store_next(bond)) {
+        int64_t n = 0;
+
+        for (size_t i = 0; i < n_nics; i++) {
+            const struct row *pif = host_pif_find(c, nics[i].device);
+
+            n += pif && nics[i].carrier && strcmp(row_str(pif, F_PIF_bond_slave_of), row_ref(bond)) == 0;
+        }
+        tx_set(t, row_ref(bond), F_Bond_links_up, value_int(n));
+    }
+}
+
 /* The interface that has an address is the management interface, unless one is it already. */
 struct err *host_scan_pifs(struct core *c)
 {
@@ -124,7 +138,7 @@ struct err *host_scan_pifs(struct core *c)
         const struct net_nic *nic = &rep.nics[i];
         const struct row *known = host_pif_find(c, nic->device);
 
-        if (!nic->physical)
+        if (!nic->physical && !known) /* of others we know what we made */
             continue;
         bool management = !managed && (*nic->ip || *ipv6_of(a, nic));
         const char *pif = known ? arena_strdup(a, row_ref(known)) : create_pif(c, a, t, nic, management);
@@ -133,6 +147,7 @@ struct err *host_scan_pifs(struct core *c)
         if (tx_get(t, a, pif, F_PIF_management).b)
             address = address_of(a, t, pif, nic);
     }
+    set_links_up(c, t, rep.nics, rep.n_nics);
     if (!*c->config->address)
         tx_set(t, c->host_ref, F_host_address, value_str(*address ? address : "127.0.0.1"));
     return tx_commit(t);

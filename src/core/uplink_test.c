@@ -139,3 +139,84 @@ TEST_FIBER(an_interface_is_unplugged_where_nothing_needs_it)
     CHECK(strstr(fixture_call(&f, f.session, "PIF.plug", "OpaqueRef:none", NULL), "HANDLE_INVALID"));
     fixture_done(&f);
 }
+
+static const char *bond(struct fixture *f, const char *net, const char *pif, const char *mac, const char *mode)
+{
+    struct value member = value_str(pif);
+    struct value args[] = { value_str(net), value_set(&member, *pif ? 1 : 0), value_str(mac), value_str(mode),
+        value_map(NULL, 0) };
+
+    return fixture_call_values(f, f->session, "Bond.create", args, ARRAY_LEN(args), false);
+}
+
+TEST_FIBER(a_bond_has_what_was_its_members_and_gives_it_back)
+{
+    struct fixture f;
+
+    fixture_init(&f, loop);
+    const char *eth0 = nic(&f), *net = network(&f, ""),
+               *tagged = fixture_result(&f, vlan(&f, eth0, "#5", network(&f, "")));
+    const char *own = arena_strdup(f.arena, row_str(store_find(f.store, eth0), F_PIF_network));
+    const char *ref = fixture_result(&f, bond(&f, net, eth0, "", "lacp"));
+    const struct row *r = store_find_of(f.store, C_Bond, ref), *master = row_follow(f.store, r, F_Bond_master);
+    CHECK_STR(row_str(master, F_PIF_device), "bond0");
+    CHECK_STR(row_str(master, F_PIF_MAC), "02:00:00:00:00:01");
+    CHECK(row_bool(master, F_PIF_management) && row_bool(master, F_PIF_currently_attached));
+    CHECK_STR(row_str(master, F_PIF_network), net);
+    CHECK_STR(row_str(r, F_Bond_primary_slave), eth0);
+    CHECK_STR(row_map_str(r, F_Bond_properties, "hashing_algorithm"), "tcpudp_ports");
+    CHECK_INT(row_int(r, F_Bond_links_up), 1);
+    CHECK_STR(row_str(store_find(f.store, eth0), F_PIF_bond_slave_of), ref);
+    CHECK(!row_bool(store_find(f.store, eth0), F_PIF_management));
+    CHECK_STR(row_str(store_find_of(f.store, C_VLAN, tagged), F_VLAN_tagged_PIF), row_ref(master));
+    CHECK_STR(f.network.uplink, "bond0");
+    CHECK(f.network.tagged); /* its VLAN was the last to be brought up */
+    CHECK(strstr(fixture_call(&f, f.session, "PIF.plug", eth0, NULL), "CANNOT_PLUG_BOND_SLAVE"));
+    CHECK(strstr(bond(&f, network(&f, ""), eth0, "", "lacp"), "PIF_ALREADY_BONDED"));
+    CHECK(strstr(vlan(&f, eth0, "#6", network(&f, "")), "CANNOT_ADD_VLAN_TO_BOND_SLAVE"));
+
+    CHECK(strstr(fixture_call(&f, f.session, "Bond.set_property", ref, "lacp-time", "fast", NULL), OK));
+    CHECK(strstr(fixture_call(&f, f.session, "Bond.set_property", ref, "lacp-time", "soon", NULL), "INVALID_VALUE"));
+    CHECK(strstr(fixture_call(&f, f.session, "Bond.set_property", ref, "lacp-fallback-ab", "false", NULL),
+        "VALUE_NOT_SUPPORTED"));
+    f.n_bridge_failures = 1;
+    CHECK(strstr(fixture_call(&f, f.session, "Bond.set_mode", ref, "balance-slb", NULL), "PIF_CONFIGURATION_ERROR"));
+    r = store_find_of(f.store, C_Bond, ref);
+    CHECK_STR(row_str(r, F_Bond_mode), "lacp");
+    CHECK_STR(row_map_str(r, F_Bond_properties, "lacp-time"), "fast");
+    CHECK(strstr(fixture_call(&f, f.session, "Bond.set_mode", ref, "balance-slb", NULL), OK));
+    CHECK_INT(row_get(store_find_of(f.store, C_Bond, ref), F_Bond_properties)->n, 0);
+
+    CHECK(strstr(fixture_call(&f, f.session, "Bond.destroy", ref, NULL), OK));
+    CHECK_INT(store_count(f.store, C_Bond), 0);
+    CHECK_INT(store_count(f.store, C_PIF), 2);
+    CHECK_INT(store_count(f.store, C_PIF_metrics), 1);
+    CHECK(row_bool(store_find(f.store, eth0), F_PIF_management));
+    CHECK_STR(row_str(store_find(f.store, eth0), F_PIF_network), own);
+    CHECK_STR(row_str(store_find_of(f.store, C_VLAN, tagged), F_VLAN_tagged_PIF), eth0);
+    CHECK_STR(row_str(pif_of_vlan(&f, tagged), F_PIF_device), "eth0");
+    fixture_done(&f);
+}
+
+TEST_FIBER(a_bond_that_cannot_be_leaves_nothing)
+{
+    struct fixture f;
+
+    fixture_init(&f, loop);
+    const char *eth0 = nic(&f), *net = network(&f, ""),
+               *tagged = fixture_result(&f, vlan(&f, eth0, "#5", network(&f, "")));
+    const char *untagged = arena_strdup(f.arena, row_ref(pif_of_vlan(&f, tagged)));
+    CHECK(strstr(bond(&f, net, "", "", "lacp"), "PIF_BOND_NEEDS_MORE_MEMBERS"));
+    CHECK(strstr(bond(&f, net, eth0, "01:00:00:00:00:01", "lacp"), "MAC_INVALID"));
+    CHECK(strstr(bond(&f, net, untagged, "", "lacp"), "PIF_IS_VLAN"));
+    CHECK(strstr(bond(&f, network(&f, "10.1.2.1/24"), eth0, "", "lacp"), "OPERATION_NOT_ALLOWED"));
+    f.n_bridge_failures = 1;
+    CHECK(strstr(bond(&f, net, eth0, "", "lacp"), "PIF_CONFIGURATION_ERROR"));
+    CHECK_INT(store_count(f.store, C_Bond), 0);
+    CHECK_INT(store_count(f.store, C_PIF), 2);
+    CHECK(row_bool(store_find(f.store, eth0), F_PIF_management));
+    CHECK_STR(row_str(store_find(f.store, eth0), F_PIF_bond_slave_of), REF_NULL);
+    CHECK_STR(row_str(store_find_of(f.store, C_VLAN, tagged), F_VLAN_tagged_PIF), eth0);
+    CHECK_STR(row_str(store_find(f.store, untagged), F_PIF_device), "eth0");
+    fixture_done(&f);
+}

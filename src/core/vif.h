@@ -18,5 +18,8 @@ struct net_lock vif_lock(struct arena *a, const struct row *vif, const struct ro
 /* A field that a plugged VIF follows at once: what does not hold is not told, the old value comes back. [waits] */
 struct err *vif_change(struct call *c, const char *ref, const struct field *f, struct value v) MUST_CHECK;
 
+/* A plugged VIF as its record says; of another one nothing is asked. [waits] */
+struct err *vif_reconnect(struct call *c, const char *ref) MUST_CHECK;
+
 /* Every plugged VIF as its record says, in a fiber of its own: a change may have been cut off between the two. */
 void vif_catch_up(struct core *c);

@@ -119,12 +119,17 @@ static struct err *move(struct call *c, const struct VIF_move_args *a, struct va
     return change(c, vif, F_VIF_network, value_str(a->network));
 }
 
+struct err *vif_reconnect(struct call *c, const char *ref)
+{
+    return apply(c, ref, true);
+}
+
 static struct err *catch_up_one(struct core *c, const char *ref)
 {
     AUTO(arena_drop) struct arena *a = arena_new();
     struct call call = { .core = c, .arena = a, .task = "" };
 
-    return store_find_of(c->store, C_VIF, ref) ? apply(&call, ref, true) : NULL;
+    return store_find_of(c->store, C_VIF, ref) ? vif_reconnect(&call, ref) : NULL;
 }
 
 static void catch_up(void *arg)

@@ -44,6 +44,10 @@ static struct err *network_up(struct net_backend *b, const struct net_network *n
         return err_internal("a network has an uplink, or NAT");
     if (network->tagged && (!*network->uplink || network->tag > NET_TAG_MAX))
         return err_internal("%u is no tag", network->tag);
+    for (size_t i = 0; i < network->bond.n_members; i++)
+        TRY(name_check(network->bond.members[i]));
+    if (network->bond.n_members && (!*network->uplink || network->tagged))
+        return err_internal("a bond is the uplink of its own network");
     return b->bridge_up(b->ctx, network);
 }
 

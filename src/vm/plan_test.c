@@ -38,10 +38,17 @@ static struct vm_plan sample(struct arena *a)
             .bus = "virtio" },
     };
     static const char *addresses[] = { "192.0.2.1" };
+    static const char *members[] = { "eth0", "eth1" };
     static struct vm_nic nics[] = { { .vif = "OpaqueRef:vif",
         .position = 1,
         .mac = "02:00:00:00:00:01",
-        .network = { .bridge = "xenbr0", .mtu = 1500, .uplink = "eth0", .tagged = true, .tag = 5, .nat = "" },
+        .network = { .bridge = "xenbr0",
+            .mtu = 1500,
+            .uplink = "eth0",
+            .tagged = true,
+            .tag = 5,
+            .bond = { .members = members, .n_members = 2, .mode = "lacp", .mac = "" },
+            .nat = "" },
         .lock = { .mode = "locked", .ipv4 = addresses, .n_ipv4 = 1, .kbps = 9 },
         .mtu = 1500,
         .model = "virtio",

@@ -24,15 +24,15 @@ struct err *link_mark(struct nl *n, struct nl_link *l)
     return NULL;
 }
 
-const char *bridge_uplink(const struct nl_link *bridge)
+const char *link_note(const struct nl_link *l)
 {
-    return cstr_starts(bridge->alias, OURS " ") ? bridge->alias + sizeof(OURS) : "";
+    return cstr_starts(l->alias, OURS " ") ? l->alias + sizeof(OURS) : "";
 }
 
-struct err *bridge_note_uplink(struct nl *n, struct nl_link *bridge, const char *uplink)
+struct err *link_note_set(struct nl *n, struct nl_link *l, const char *note)
 {
-    snprintf(bridge->alias, sizeof(bridge->alias), OURS " %s", uplink);
-    return link_alias(n, bridge->index, bridge->alias);
+    snprintf(l->alias, sizeof(l->alias), OURS " %s", note);
+    return link_alias(n, l->index, l->alias);
 }
 
 static struct err *send_new(struct nl *n, const char *name)

@@ -52,7 +52,7 @@ static struct err *bridge_set(
     bridge = nl_links_at(links, index);
     if (network->mtu >= 68 && network->mtu <= 65535 && bridge->mtu != network->mtu && link_is_ours(bridge))
         TRY(link_mtu(ln->nl, index, (uint32_t)network->mtu));
-    if (link_is_ours(bridge) && !*bridge_uplink(bridge) && !*network->nat6)
+    if (link_is_ours(bridge) && !*link_note(bridge) && !*network->nat6)
         TRY(ipv6_off(bridge->name));
     return *network->nat || *network->nat6 ? nat(ln, bridge, network->nat, network->nat6) : NULL;
 }
@@ -89,7 +89,7 @@ static struct err *bridge_remove(struct linux_net *ln, struct nl_links *links, c
     if (!l || !cstr_eq(l->kind, "bridge") || !link_is_ours(l))
         return NULL;
     for (size_t i = 0; i < links->v.len; i++)
-        if (links->v.p[i].master == l->index && !cstr_eq(links->v.p[i].name, bridge_uplink(l)))
+        if (links->v.p[i].master == l->index && !cstr_eq(links->v.p[i].name, link_note(l)))
             return err_internal("bridge %s still has port %s", name, links->v.p[i].name);
     TRY(ln->dhcp.end(ln->dhcp.ctx, name));
     if (ln->nft && nft_name_valid(name))
@@ -170,7 +170,7 @@ struct err *linux_net_resume(struct net_backend *b)
     for (size_t i = 0; i < n; i++) {
         const struct nl_link *l = nl_links_find(&links, nics[i].device);
 
-        if (!l || !cstr_eq(l->kind, "bridge") || !link_is_ours(l) || *bridge_uplink(l))
+        if (!l || !cstr_eq(l->kind, "bridge") || !link_is_ours(l) || *link_note(l))
             continue;
         const char *net = *nics[i].ip ? arena_printf(a, "%s/%u", nics[i].ip, prefix_of(nics[i].netmask)) : "";
         const char *net6 = own_ipv6(&nics[i]);

@@ -128,17 +128,51 @@ static void text_copy(char *to, size_t size, const struct nlattr *attr)
     to[len] = 0;
 }
 
+static void vlan_info(struct nl_link *l, const struct nlattr *data)
+{
+    const struct nlattr *attr;
+
+    mnl_attr_for_each_nested(attr, data) if (mnl_attr_get_type(attr) == IFLA_VLAN_ID) l->tag = mnl_attr_get_u16(attr);
+}
+
+static void bond_info(struct nl_link *l, const struct nlattr *data)
+{
+    const struct nlattr *attr;
+
+    mnl_attr_for_each_nested(attr, data)
+    {
+        switch (mnl_attr_get_type(attr)) {
+        case IFLA_BOND_MODE:
+            l->bond.mode = mnl_attr_get_u8(attr);
+            break;
+        case IFLA_BOND_XMIT_HASH_POLICY:
+            l->bond.hash = mnl_attr_get_u8(attr);
+            break;
+        case IFLA_BOND_AD_LACP_RATE:
+            l->bond.rate = mnl_attr_get_u8(attr);
+            break;
+        case IFLA_BOND_AD_USER_PORT_KEY:
+            l->bond.key = mnl_attr_get_u16(attr);
+            break;
+        default:
+            break;
+        }
+    }
+}
+
 /* The kind comes before what only it has. */
 static void link_info(struct nl_link *l, const struct nlattr *info)
 {
-    const struct nlattr *attr, *in;
+    const struct nlattr *attr;
 
     mnl_attr_for_each_nested(attr, info)
     {
         if (mnl_attr_get_type(attr) == IFLA_INFO_KIND)
             text_copy(l->kind, sizeof(l->kind), attr);
         else if (mnl_attr_get_type(attr) == IFLA_INFO_DATA && cstr_eq(l->kind, "vlan"))
-            mnl_attr_for_each_nested(in, attr) if (mnl_attr_get_type(in) == IFLA_VLAN_ID) l->tag = mnl_attr_get_u16(in);
+            vlan_info(l, attr);
+        else if (mnl_attr_get_type(attr) == IFLA_INFO_DATA && cstr_eq(l->kind, "bond"))
+            bond_info(l, attr);
     }
 }
 

@@ -27,8 +27,12 @@ struct nl_link {
     int index, master; /* master 0: none */
     int parent;        /* of a VLAN: the interface that it is on; 0: none */
     uint32_t tag;      /* of a VLAN */
+    struct nl_bond {
+        uint8_t mode, hash, rate; /* BOND_MODE_, BOND_XMIT_POLICY_; 1: fast */
+        uint16_t key;
+    } bond; /* of a bond */
     char name[16];
-    char kind[16];  /* "bridge", "vlan", "tun", "veth"; "" for hardware */
+    char kind[16];  /* "bridge", "vlan", "bond", "tun", "veth"; "" for hardware */
     char alias[64]; /* a tap's: uuid of its VM, "/", its number */
     uint8_t mac[6];
     bool ethernet, carrier, up;

@@ -3,12 +3,14 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "gen/errors.h"
+#include "net/linux/bond.h"
 #include "net/linux/bridge.h"
 #include "net/linux/gateway.h"
 #include "net/linux/link.h"
 #include "net/linux/move.h"
 
 #define GATEWAY_MS 3000
+#define BOND_GATEWAY_MS 8000 /* cables come up anew */
 
 static bool is_vlan_of(const struct nl_link *l, int parent, uint32_t tag)
 {
@@ -114,16 +116,28 @@ static struct err *port_of(
     return NULL;
 }
 
-/* A VLAN of ours that lies in another network of ours was left there by one that is no more. */
-static struct err *release(struct nl *n, struct nl_links *links, struct nl_link *port)
+struct err *uplink_release(struct nl *n, struct nl_links *links, struct nl_link *port)
 {
     struct nl_link *other = nl_links_at(links, port->master);
 
-    if (!cstr_eq(port->kind, "vlan") || !other || !link_is_ours(other))
+    if (!other || !link_is_ours(other))
         return err_internal("interface %s belongs to something else already", port->name);
-    TRY(take_out(n, port->index, other->index));
+    if (cstr_eq(other->kind, "bond"))
+        TRY(bond_dissolve(n, links, other, other->master ? nl_links_at(links, other->master) : NULL));
+    else
+        TRY(take_out(n, port->index, other->index));
     port->master = 0;
-    return link_mark(n, other);
+    return cstr_eq(other->kind, "bond") ? NULL : link_mark(n, other);
+}
+
+/* Left there by a network or a bond that is no more; but an interface that is in a bridge is needed there. */
+static struct err *take_from(struct nl *n, struct nl_links *links, struct nl_link *port)
+{
+    const struct nl_link *other = nl_links_at(links, port->master);
+
+    if (!cstr_eq(port->kind, "vlan") && (!other || !cstr_eq(other->kind, "bond")))
+        return err_internal("interface %s belongs to something else already", port->name);
+    return uplink_release(n, links, port);
 }
 
 static struct err *join(struct nl *n, struct nl_links *links, struct nl_link *bridge, struct nl_link *port)
@@ -131,9 +145,9 @@ static struct err *join(struct nl *n, struct nl_links *links, struct nl_link *br
     if (port->master == bridge->index)
         return NULL;
     if (port->master)
-        TRY(release(n, links, port));
+        TRY(take_from(n, links, port));
     if (link_is_ours(bridge)) {
-        TRY(bridge_note_uplink(n, bridge, port->name));
+        TRY(link_note_set(n, bridge, port->name));
         TRY(link_mac(n, bridge->index, port->mac));
     }
     return put_in(n, port->index, bridge->index, port->name);
@@ -141,10 +155,12 @@ static struct err *join(struct nl *n, struct nl_links *links, struct nl_link *br
 
 struct err *uplink_clear(struct nl *n, struct nl_links *links, struct nl_link *bridge)
 {
-    struct nl_link *port = link_is_ours(bridge) ? nl_links_find(links, bridge_uplink(bridge)) : NULL;
+    struct nl_link *port = link_is_ours(bridge) ? nl_links_find(links, link_note(bridge)) : NULL;
 
-    if (!link_is_ours(bridge) || !*bridge_uplink(bridge))
+    if (!link_is_ours(bridge) || !*link_note(bridge))
         return NULL;
+    if (port && port->master == bridge->index && cstr_eq(port->kind, "bond") && link_is_ours(port))
+        return bond_dissolve(n, links, port, bridge);
     if (port && port->master == bridge->index)
         TRY(take_out(n, port->index, bridge->index));
     if (port && cstr_eq(port->kind, "vlan") && link_is_ours(port))
@@ -152,22 +168,45 @@ struct err *uplink_clear(struct nl *n, struct nl_links *links, struct nl_link *b
     return link_mark(n, bridge);
 }
 
-struct err *uplink_set(struct nl *n, struct nl_links *links, struct nl_link *bridge, const struct net_network *network)
+static struct err *set(struct nl *n, struct nl_links *links, int index, const struct net_network *network)
 {
-    struct nl_link *port = NULL;
-    int index = bridge->index;
+    struct nl_link *port = NULL, *bridge;
 
-    if (!cstr_empty(network->uplink)) {
+    if (network->bond.n_members)
+        TRY(bond_set(n, links, index, network));
+    if (!cstr_empty(network->uplink))
         TRY(port_of(n, links, network, &port));
-        bridge = nl_links_at(links, index); /* they may have been read again */
-        if (!bridge)
-            return err_internal("bridge %s vanished", network->bridge);
-    }
-    if (!port || !cstr_eq(port->name, bridge_uplink(bridge)))
+    bridge = nl_links_at(links, index); /* they may have been read again */
+    if (!bridge)
+        return err_internal("bridge %s vanished", network->bridge);
+    if (!port || (!network->bond.n_members && !cstr_eq(port->name, link_note(bridge))))
         TRY(uplink_clear(n, links, bridge));
     struct err *e = port ? join(n, links, bridge, port) : NULL;
     if (e && network->tagged)
         err_ignore(link_delete(n, port->index), "undoing: the first error is the one to tell");
+    return e;
+}
+
+static struct err *bond_undo(struct nl *n, struct nl_links *links, int index, const char *name)
+{
+    TRY(nl_links_read(n, links));
+    struct nl_link *bond = nl_links_find(links, name);
+    return bond && cstr_eq(bond->kind, "bond") && link_is_ours(bond)
+        ? bond_dissolve(n, links, bond, nl_links_at(links, index))
+        : NULL;
+}
+
+struct err *uplink_set(struct nl *n, struct nl_links *links, struct nl_link *bridge, const struct net_network *network)
+{
+    int index = bridge->index;
+    struct in_addr gateway;
+    bool known = network->bond.n_members && bond_gateway(n, links, &network->bond, &gateway);
+    struct err *e = set(n, links, index, network);
+
+    if (!e && known && !gateway_answers(n, index, gateway, BOND_GATEWAY_MS))
+        e = err_internal("the host's gateway does not answer through %s: taken apart again", network->uplink);
+    if (e && network->bond.n_members)
+        err_ignore(bond_undo(n, links, index, network->uplink), "undoing: the first error is the one to tell");
     return e;
 }
 
@@ -178,9 +217,8 @@ struct err *uplink_reconcile(struct nl *n)
     TRY(nl_links_read(n, &links));
     for (size_t i = 0; i < links.v.len; i++) {
         const struct nl_link *bridge = &links.v.p[i];
-        const struct nl_link *port = cstr_eq(bridge->kind, "bridge") && *bridge_uplink(bridge)
-            ? nl_links_find(&links, bridge_uplink(bridge))
-            : NULL;
+        const struct nl_link *port =
+            cstr_eq(bridge->kind, "bridge") && *link_note(bridge) ? nl_links_find(&links, link_note(bridge)) : NULL;
 
         if (!port)
             continue;

@@ -4,7 +4,7 @@
 
 /*
  * What a network's frames leave the host through: an interface of the host, or
- * a VLAN of one, as the port of a bridge. A VLAN is an interface of its own that
+ * a VLAN of one, or a bond (bond.h), as the port of a bridge. A VLAN is an interface of its own that
  * goes with its network; its tag never shows inside of the bridge. The interface
  * below it may be in a bridge itself, which then has what comes without a tag.
  *
@@ -18,6 +18,9 @@ struct err *uplink_set(
 
 /* Out of our bridge, with what it brought; a VLAN of ours is removed. Without an uplink it is success. */
 struct err *uplink_clear(struct nl *n, struct nl_links *links, struct nl_link *bridge) MUST_CHECK;
+
+/* Out of what of ours has it for a port, or a member, with what it brought. */
+struct err *uplink_release(struct nl *n, struct nl_links *links, struct nl_link *port) MUST_CHECK;
 
 /* What a process of ours left half done when it died: an uplink is in its bridge with its addresses, or it is not. */
 struct err *uplink_reconcile(struct nl *n) MUST_CHECK;

@@ -28,12 +28,10 @@ static bool wire_init(struct wire *w, const char *kind)
         return false;
     IP("link", "add", "up0", "type", "veth", "peer", "name", "far0");
     IP("link", "set", "far0", "up");
-    const char *probe[] = { "/usr/sbin/ip", "link", "add", "link", "up0", "name", "probe", "type", kind, NULL, NULL,
-        NULL };
-    if (cstr_eq(kind, "vlan")) {
-        probe[9] = "id";
-        probe[10] = "1";
-    }
+    const char *const vlan[] = { "/usr/sbin/ip", "link", "add", "link", "up0", "name", "probe", "type", "vlan", "id",
+        "1", NULL };
+    const char *const bond[] = { "/usr/sbin/ip", "link", "add", "name", "probe", "type", "bond", NULL };
+    const char *const *probe = cstr_eq(kind, "vlan") ? vlan : bond;
     if (!succeeds(probe)) {
         skipped("this kernel has no such interface");
         return false;
@@ -233,4 +231,154 @@ TEST(a_bridge_of_somebody_else_is_not_made)
     CHECK_OK(bridge_down(&b, "virbr0"));
     CHECK(if_nametoindex("virbr0"));
     net_backend_free(&b);
+}
+
+/* A second cable, into the same switch. */
+static void second_cable(void)
+{
+    IP("link", "add", "up1", "type", "veth", "peer", "name", "far1");
+    IP("link", "set", "far1", "up");
+    IP("link", "set", "far1", "master", "lan0");
+}
+
+static struct err *bond_up(struct net_backend *b, const char *mode, const char *mac)
+{
+    static const char *members[] = { "up0", "up1" };
+
+    return b->bridge_up(b->ctx,
+        &(struct net_network){ .bridge = "xapi1",
+            .mtu = 1500,
+            .uplink = "bond0",
+            .bond = { .members = members, .n_members = 2, .mode = mode, .mac = mac, .by_ports = true },
+            .nat = "" });
+}
+
+/* The kernel looks at the cables ten times a second. */
+static bool soon(struct wire *w, int tap, bool (*reaches)(struct wire *w, int tap, int tag), int tag)
+{
+    for (int i = 0; i < 30; i++)
+        if (reaches(w, tap, tag))
+            return true;
+    return false;
+}
+
+TEST(a_bond_outlives_one_of_its_cables)
+{
+    AUTO(arena_drop) struct arena *a = arena_new();
+    struct wire w;
+
+    if (!wire_init(&w, "bond"))
+        return;
+    second_cable();
+    CHECK_OK(bond_up(&w.b, "active-backup", "02:00:00:00:00:bb"));
+    CHECK_OK(bond_up(&w.b, "active-backup", "02:00:00:00:00:bb")); /* idempotent */
+    CHECK_STR(nic_find(a, &w.b, "bond0")->mac, "02:00:00:00:00:bb");
+    CHECK_STR(nic_find(a, &w.b, "bond0")->bridge, "xapi1");
+    AUTO(fd_drop) int tap = guest(&w, "xapi1");
+    CHECK(soon(&w, tap, reaches_wire, -1));
+    IP("link", "set", "far0", "down");
+    CHECK(soon(&w, tap, reaches_wire, -1));
+    CHECK(soon(&w, tap, reaches_guest, -1));
+    IP("link", "set", "far0", "up");
+    IP("link", "set", "far1", "down");
+    CHECK(soon(&w, tap, reaches_wire, -1));
+    CHECK(soon(&w, tap, reaches_guest, -1));
+    wire_done(&w);
+}
+
+TEST(a_bond_changes_its_mode_and_carries_vlans)
+{
+    static const char *const modes[] = { "balance-slb", "lacp", "active-backup" };
+    struct wire w;
+
+    if (!wire_init(&w, "bond"))
+        return;
+    second_cable();
+    for (size_t i = 0; i < ARRAY_LEN(modes); i++) {
+        CHECK_OK(bond_up(&w.b, modes[i], ""));
+        CHECK_OK(w.b.bridge_up(w.b.ctx,
+            &(struct net_network){
+                .bridge = "xapi5", .mtu = 1500, .uplink = "bond0", .tagged = true, .tag = 5, .nat = "" }));
+        AUTO(fd_drop) int tap = guest(&w, "xapi1");
+        AUTO(fd_drop) int five = guest(&w, "xapi5");
+        CHECK(soon(&w, tap, reaches_wire, -1));
+        CHECK(soon(&w, five, reaches_wire, 5));
+        CHECK(soon(&w, five, reaches_guest, 5));
+    }
+    wire_done(&w);
+}
+
+static void address(const char *nic, const char *gateway)
+{
+    IP("link", "set", nic, "up");
+    IP("addr", "add", "10.1.2.3/24", "dev", nic);
+    if (*gateway)
+        IP("route", "add", "default", "via", gateway, "dev", nic);
+}
+
+TEST(a_bond_takes_its_members_addresses_and_gives_them_back)
+{
+    AUTO(arena_drop) struct arena *a = arena_new();
+    struct wire w;
+
+    if (!wire_init(&w, "bond"))
+        return;
+    second_cable();
+    address("up0", "10.1.2.1");
+    CHECK_OK(bridge_up(&w.b, "xenbr0", "up0")); /* it is in a bridge of its own by now */
+    CHECK_OK(bond_up(&w.b, "active-backup", ""));
+    CHECK_STR(nic_find(a, &w.b, "bond0")->ip, "10.1.2.3");
+    CHECK_STR(nic_find(a, &w.b, "bond0")->gateway, "10.1.2.1");
+    CHECK_STR(nic_find(a, &w.b, "bond0")->mac, nic_find(a, &w.b, "up0")->mac);
+    CHECK_STR(nic_find(a, &w.b, "up0")->ip, "");
+    CHECK_OK(bridge_down(&w.b, "xenbr0"));
+    CHECK_OK(bridge_up(&w.b, "xapi1", "")); /* the bond is no more */
+    CHECK(!if_nametoindex("bond0"));
+    CHECK_STR(nic_find(a, &w.b, "up0")->ip, "10.1.2.3");
+    CHECK_STR(nic_find(a, &w.b, "up0")->gateway, "10.1.2.1");
+    CHECK(nic_find(a, &w.b, "up1")->up);
+    CHECK_OK(bond_up(&w.b, "active-backup", ""));
+    CHECK_OK(bridge_up(&w.b, "xenbr0", "up0")); /* nobody told that the bond is no more */
+    CHECK(!if_nametoindex("bond0"));
+    CHECK_STR(nic_find(a, &w.b, "up0")->ip, "10.1.2.3");
+    CHECK_STR(nic_find(a, &w.b, "up0")->bridge, "xenbr0");
+    wire_done(&w);
+}
+
+TEST(a_bond_that_a_dead_process_began_is_undone_and_then_finished)
+{
+    AUTO(arena_drop) struct arena *a = arena_new();
+    struct wire w;
+
+    if (!wire_init(&w, "bond"))
+        return;
+    second_cable();
+    address("up0", "10.1.2.1");
+    CHECK_OK(bridge_up(&w.b, "xapi1", ""));
+    IP("link", "set", "xapi1", "alias", "runnymede up0");
+    IP("addr", "del", "10.1.2.3/24", "dev", "up0");
+    address("xapi1", "10.1.2.1"); /* moved, and here it died */
+    struct net_backend next;
+    CHECK_OK(linux_net_init(&next, &dhcp));
+    CHECK_STR(nic_find(a, &next, "up0")->ip, "10.1.2.3");
+    CHECK_STR(nic_find(a, &next, "up0")->gateway, "10.1.2.1");
+    CHECK_OK(bond_up(&next, "active-backup", ""));
+    CHECK_STR(nic_find(a, &next, "bond0")->ip, "10.1.2.3");
+    net_backend_free(&next);
+    wire_done(&w);
+}
+
+TEST(a_bond_of_what_is_not_there_leaves_nothing)
+{
+    AUTO(arena_drop) struct arena *a = arena_new();
+    struct wire w;
+
+    if (!wire_init(&w, "bond"))
+        return;
+    address("up0", "10.1.2.1");
+    CHECK_ERR(bond_up(&w.b, "lacp", ""), "INTERNAL_ERROR"); /* there is no up1 */
+    CHECK(!if_nametoindex("bond0") && !if_nametoindex("xapi1"));
+    CHECK_STR(nic_find(a, &w.b, "up0")->ip, "10.1.2.3");
+    CHECK_STR(nic_find(a, &w.b, "up0")->gateway, "10.1.2.1");
+    wire_done(&w);
 }

@@ -19,11 +19,14 @@ struct bridge {
     char *uplink; /* owned; "" for none */
     bool tagged;
     uint32_t tag;
+    bool members[N_NICS]; /* of the bond that is its uplink */
+    char *mac;            /* of that bond; owned */
 };
 
 static void bridge_free(struct bridge *b)
 {
     free(b->uplink);
+    free(b->mac);
     free(b);
 }
 
@@ -32,40 +35,9 @@ static bool has_uplink(const struct bridge *b, const struct net_network *n)
     return cstr_eq(b->uplink, n->uplink) && b->tagged == n->tagged && (!b->tagged || b->tag == n->tag);
 }
 
-/* One wired interface with an address, in the bridge that took it. */
-static struct err *sim_scan(void *ctx, struct arena *a, struct net_nic **ret_nics, size_t *ret_n)
+static const char *nic_name(int nic)
 {
-    struct sim *s = ctx;
-    struct net_nic *nics = arena_new_array(a, N_NICS, struct net_nic);
-    size_t it = 0;
-    const char *name;
-    void *value;
-
-    for (int i = 0; i < N_NICS; i++) {
-        nics[i] = (struct net_nic){ .device = i ? "eth1" : "eth0",
-            .mac = i ? "02:00:00:00:01:01" : "02:00:00:00:01:00",
-            .mtu = 1500,
-            .up = !s->off[i],
-            .carrier = !s->off[i],
-            .speed = 10000,
-            .duplex = true,
-            .ip = i ? "" : "192.0.2.10",
-            .netmask = i ? "" : "255.255.255.0",
-            .gateway = i ? "" : "192.0.2.1",
-            .dns = i ? "" : "192.0.2.1",
-            .gateway6 = "",
-            .vendor = "Runnymede",
-            .product = "Simulated Ethernet",
-            .pci = i ? "0000:00:04.0" : "0000:00:03.0",
-            .bridge = "",
-            .physical = true };
-        for (it = 0; map_next(s->bridges, &it, &name, &value);)
-            if (has_uplink(value, &(struct net_network){ .uplink = nics[i].device }))
-                nics[i].bridge = arena_strdup(a, name);
-    }
-    *ret_nics = nics;
-    *ret_n = N_NICS;
-    return NULL;
+    return nic ? "eth1" : "eth0";
 }
 
 static int nic_find(const char *name)
@@ -73,20 +45,177 @@ static int nic_find(const char *name)
     return cstr_eq(name, "eth0") ? 0 : cstr_eq(name, "eth1") ? 1 : -1;
 }
 
+/* The bridge with the bond that this interface is in; NULL. */
+static struct bridge *bond_of(struct sim *s, int nic)
+{
+    const char *name;
+    void *value;
+
+    for (size_t it = 0; map_next(s->bridges, &it, &name, &value);)
+        if (((struct bridge *)value)->members[nic])
+            return value;
+    return NULL;
+}
+
+static bool has_bond(const struct bridge *b)
+{
+    for (int i = 0; i < N_NICS; i++)
+        if (b->members[i])
+            return true;
+    return false;
+}
+
+static const char *bridge_of(struct sim *s, struct arena *a, const char *uplink)
+{
+    const char *name;
+    void *value;
+
+    for (size_t it = 0; map_next(s->bridges, &it, &name, &value);)
+        if (has_uplink(value, &(struct net_network){ .uplink = uplink }))
+            return arena_strdup(a, name);
+    return "";
+}
+
+/* The first interface has an address, and takes it into a bond. */
+static void set_address(struct net_nic *nic, bool has_one)
+{
+    nic->ip = has_one ? "192.0.2.10" : "";
+    nic->netmask = has_one ? "255.255.255.0" : "";
+    nic->gateway = nic->dns = has_one ? "192.0.2.1" : "";
+}
+
+static struct net_nic nic_of(struct sim *s, struct arena *a, int i)
+{
+    struct net_nic nic = { .device = nic_name(i),
+        .mac = i ? "02:00:00:00:01:01" : "02:00:00:00:01:00",
+        .mtu = 1500,
+        .up = !s->off[i],
+        .carrier = !s->off[i],
+        .speed = 10000,
+        .duplex = true,
+        .gateway6 = "",
+        .vendor = "Runnymede",
+        .product = "Simulated Ethernet",
+        .pci = i ? "0000:00:04.0" : "0000:00:03.0",
+        .physical = true };
+
+    set_address(&nic, i == 0 && !bond_of(s, 0));
+    nic.bridge = bridge_of(s, a, nic.device);
+    return nic;
+}
+
+static struct net_nic bond_nic(struct arena *a, const char *bridge, const struct bridge *b)
+{
+    struct net_nic nic = { .device = arena_strdup(a, b->uplink),
+        .mac = arena_strdup(a, b->mac),
+        .mtu = b->mtu,
+        .up = true,
+        .carrier = true,
+        .speed = 10000,
+        .duplex = true,
+        .gateway6 = "",
+        .vendor = "",
+        .product = "",
+        .pci = "",
+        .bridge = arena_strdup(a, bridge) };
+
+    set_address(&nic, b->members[0]);
+    return nic;
+}
+
+static struct err *sim_scan(void *ctx, struct arena *a, struct net_nic **ret_nics, size_t *ret_n)
+{
+    struct sim *s = ctx;
+    struct net_nic *nics = arena_new_array(a, N_NICS + map_len(s->bridges), struct net_nic);
+    const char *name;
+    void *value;
+    size_t n = 0;
+
+    for (int i = 0; i < N_NICS; i++)
+        nics[n++] = nic_of(s, a, i);
+    for (size_t it = 0; map_next(s->bridges, &it, &name, &value);)
+        if (has_bond(value))
+            nics[n++] = bond_nic(a, name, value);
+    *ret_nics = nics;
+    *ret_n = n;
+    return NULL;
+}
+
+static bool is_there(struct sim *s, struct arena *a, const struct net_network *network)
+{
+    return nic_find(network->uplink) >= 0 || network->bond.n_members || *bridge_of(s, a, network->uplink);
+}
+
 /* An interface, or a VLAN of it, is in one bridge only. */
 static struct err *check_uplink(struct sim *s, const struct net_network *network)
 {
+    AUTO(arena_drop) struct arena *a = arena_new();
     const char *name;
     void *value;
 
     if (cstr_empty(network->uplink))
         return NULL;
-    if (nic_find(network->uplink) < 0)
+    if (!is_there(s, a, network))
         return err_internal("there is no interface %s", network->uplink);
+    for (size_t i = 0; i < network->bond.n_members; i++)
+        if (nic_find(network->bond.members[i]) < 0)
+            return err_internal("there is no interface %s", network->bond.members[i]);
     for (size_t it = 0; map_next(s->bridges, &it, &name, &value);)
         if (!cstr_eq(name, network->bridge) && has_uplink(value, network))
             return err_internal("interface %s belongs to something else already", network->uplink);
     return NULL;
+}
+
+static void uplink_clear(struct bridge *b)
+{
+    free(b->uplink);
+    free(b->mac);
+    b->uplink = mem_strdup("");
+    b->mac = mem_strdup("");
+    b->tagged = false;
+    memset(b->members, 0, sizeof(b->members));
+}
+
+/* Where it was before, as itself or within a bond, it is no more. */
+static void take_nic(struct sim *s, int nic)
+{
+    const char *name;
+    struct bridge *bond = bond_of(s, nic);
+    void *value;
+
+    if (bond)
+        uplink_clear(bond);
+    for (size_t it = 0; map_next(s->bridges, &it, &name, &value);)
+        if (has_uplink(value, &(struct net_network){ .uplink = nic_name(nic) }))
+            uplink_clear(value);
+    s->off[nic] = false;
+}
+
+static void uplink_set(struct sim *s, struct bridge *b, const struct net_network *network)
+{
+    const struct net_bond *bond = &network->bond;
+    int nic = nic_find(network->uplink);
+
+    if (nic >= 0 && !network->tagged)
+        take_nic(s, nic);
+    for (size_t i = 0; i < bond->n_members; i++)
+        take_nic(s, nic_find(bond->members[i]));
+    uplink_clear(b);
+    if (cstr_empty(network->uplink))
+        return;
+    free(b->uplink);
+    b->uplink = mem_strdup(network->uplink);
+    b->tagged = network->tagged;
+    b->tag = network->tag;
+    for (size_t i = 0; i < bond->n_members; i++)
+        b->members[nic_find(bond->members[i])] = true;
+    if (!bond->n_members)
+        return;
+    free(b->mac);
+    b->mac = mem_printf("%s",
+        !cstr_empty(bond->mac)                ? bond->mac
+            : nic_find(bond->members[0]) == 0 ? "02:00:00:00:01:00"
+                                              : "02:00:00:00:01:01");
 }
 
 static struct err *sim_bridge_up(void *ctx, const struct net_network *network)
@@ -97,18 +226,13 @@ static struct err *sim_bridge_up(void *ctx, const struct net_network *network)
     if (network->theirs && !b)
         return err_bridge_not_available(network->bridge);
     TRY(check_uplink(s, network));
-    if (!cstr_empty(network->uplink))
-        s->off[nic_find(network->uplink)] = false;
     if (!b) {
         b = mem_new(struct bridge);
         map_put(s->bridges, network->bridge, b);
     }
     if (network->mtu)
         b->mtu = network->mtu;
-    free(b->uplink);
-    b->uplink = mem_strdup(cstr_empty(network->uplink) ? "" : network->uplink);
-    b->tagged = network->tagged;
-    b->tag = network->tag;
+    uplink_set(s, b, network);
     return NULL;
 }
 

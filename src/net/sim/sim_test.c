@@ -74,3 +74,38 @@ TEST_FIBER(names_that_are_no_interfaces_are_refused)
     ipc_close(server);
     net_backend_free(&b);
 }
+
+TEST_FIBER(a_bond_has_what_its_first_interface_had)
+{
+    static const char *members[] = { "eth0", "eth1" };
+    AUTO(arena_drop) struct arena *a = arena_new();
+    struct net_network bond = { .bridge = "xapi1",
+        .mtu = 1500,
+        .uplink = "bond0",
+        .bond = { .members = members, .n_members = 2, .mode = "balance-slb" } };
+    struct net_network eth0 = { .bridge = "xenbr0", .mtu = 1500, .uplink = "eth0" };
+    struct net_nic *nics;
+    struct net_backend b;
+    size_t n;
+
+    sim_net_init(&b, false);
+    CHECK_OK(b.bridge_up(b.ctx, &eth0));
+    CHECK_OK(b.bridge_up(b.ctx, &bond));
+    CHECK_OK(b.scan(b.ctx, a, &nics, &n));
+    CHECK_INT(n, 3);
+    CHECK_STR(nics[0].ip, "");
+    CHECK_STR(nics[0].bridge, "");
+    CHECK_STR(nics[2].device, "bond0");
+    CHECK_STR(nics[2].ip, "192.0.2.10");
+    CHECK_STR(nics[2].mac, nics[0].mac);
+    CHECK_STR(nics[2].bridge, "xapi1");
+    struct net_network vlan = { .bridge = "xapi5", .mtu = 1500, .uplink = "bond0", .tagged = true, .tag = 5 };
+    CHECK_OK(b.bridge_up(b.ctx, &vlan));
+    CHECK_OK(b.bridge_up(b.ctx, &eth0)); /* the bond is no more */
+    CHECK_OK(b.scan(b.ctx, a, &nics, &n));
+    CHECK_INT(n, 2);
+    CHECK_STR(nics[0].ip, "192.0.2.10");
+    vlan.tag = 6;
+    CHECK_ERR(b.bridge_up(b.ctx, &vlan), "INTERNAL_ERROR");
+    net_backend_free(&b);
+}

@@ -150,3 +150,96 @@ def xe_makes_vlans(t):
     made = xe("pool-vlan-create", f"pif-uuid={x.PIF.get_uuid(pif)}", "vlan=9", f"network-uuid={x.network.get_uuid(net)}")
     t.equal(x.PIF.get_VLAN(x.PIF.get_by_uuid(made)), 9)
     xe("pif-destroy", f"uuid={made}")
+
+
+def other_nic(t):
+    return next(p for p, r in t.x.PIF.get_all_records().items() if r["physical"] and p != management(t))
+
+
+@case
+def a_bond_that_cannot_be_is_refused(t):
+    x, pif, net = t.x, management(t), network(t, "bond")
+    before = x.PIF.get_all(), x.Bond.get_all()
+    t.fails("PIF_BOND_NEEDS_MORE_MEMBERS", x.Bond.create, net, [], "")
+    t.fails("MAC_INVALID", x.Bond.create, net, [pif], "02:00:00:00:00")
+    t.fails("HANDLE_INVALID", x.Bond.create, net, ["OpaqueRef:none"], "")
+    t.fails("HANDLE_INVALID", x.Bond.destroy, "OpaqueRef:none")
+    t.fails("HANDLE_INVALID", x.Bond.set_mode, "OpaqueRef:none", "lacp")
+    t.fails("NETWORK_ALREADY_CONNECTED", x.Bond.create, x.PIF.get_network(pif), [pif], "")
+    t.fails("INVALID_VALUE", x.Bond.create, net, [pif], "", "lacp", {"lacp-time": "soon"})
+    t.fails("INVALID_VALUE", x.Bond.create, net, [pif], "", "active-backup", {"lacp-time": "fast"})
+    t.fails("VALUE_NOT_SUPPORTED", x.Bond.create, net, [pif], "", "lacp", {"lacp-fallback-ab": "false"})
+    if x.PIF.get_device(pif) == "uplink0":
+        t.fails("PIF_CONFIGURATION_ERROR", x.Bond.create, net, [pif], "")
+    t.equal((x.PIF.get_all(), x.Bond.get_all(), management(t)), (before[0], before[1], pif), "nothing of it is left")
+
+
+@case(on=("sim",), own_host=True)
+def a_bond_takes_over_what_its_members_had_and_gives_it_back(t):
+    """On the simulator, as above; what is on the wire is in net/uplink."""
+    x, pif = t.x, management(t)
+    second, net, tagged_net = other_nic(t), network(t, "bond"), network(t, "vlan")
+    ip, home = x.PIF.get_IP(pif), x.PIF.get_network(pif)
+    tagged = vlan(t, pif, 5, tagged_net)
+    vm = t.vm()
+    vif = t.vif(vm, home)
+    x.VM.start(vm, False, False)
+    ref = x.Bond.create(net, [second, pif], "", "lacp", {"lacp-time": "fast"})
+    t.on_end(t._quiet, "Bond.destroy", ref)
+    bond, master = x.Bond.get_record(ref), x.Bond.get_master(ref)
+    record = x.PIF.get_record(master)
+    t.equal({k: record[k] for k in ("device", "MAC", "VLAN", "physical", "currently_attached", "network", "management", "IP", "bond_master_of")},
+            {"device": "bond0", "MAC": x.PIF.get_MAC(pif), "VLAN": -1, "physical": False, "currently_attached": True,
+             "network": net, "management": True, "IP": ip, "bond_master_of": [ref]})
+    t.effect("Bond.create", sorted(bond["slaves"]) == sorted([pif, second]) and x.PIF.get_bond_slave_of(second) == ref
+             and (bond["primary_slave"], bond["mode"], int(bond["links_up"])) == (pif, "lacp", 2), bond)
+    t.equal((bond["properties"]["lacp-time"], bond["properties"]["hashing_algorithm"]), ("fast", "tcpudp_ports"))
+    t.equal((management(t), x.PIF.get_IP(pif), x.VLAN.get_tagged_PIF(tagged), x.PIF.get_device(x.VLAN.get_untagged_PIF(tagged))),
+            (master, "", master, "bond0"))
+    t.equal((x.VIF.get_network(vif), x.VIF.get_currently_attached(vif)), (net, True), "the guest's cable went with it")
+    t.equal(x.host.get_address(t.the_host()), ip)
+
+    # What is not to be done with it
+    t.fails("PIF_ALREADY_BONDED", x.Bond.create, network(t, "again"), [second], "")
+    t.fails("CANNOT_PLUG_BOND_SLAVE", x.PIF.plug, second)
+    t.fails("PIF_ALREADY_BONDED", x.PIF.unplug, second)
+    t.fails("PIF_ALREADY_BONDED", x.PIF.forget, second)
+    t.fails("CANNOT_ADD_VLAN_TO_BOND_SLAVE", x.VLAN.create, second, 6, network(t, "again"))
+
+    # What changes live
+    x.Bond.set_property(ref, "hashing_algorithm", "src_mac")
+    t.effect("Bond.set_property", x.Bond.get_properties(ref)["hashing_algorithm"] == "src_mac")
+    t.fails("INVALID_VALUE", x.Bond.set_property, ref, "hashing_algorithm", "mine")
+    x.Bond.set_mode(ref, "active-backup")
+    t.effect("Bond.set_mode", (x.Bond.get_mode(ref), x.Bond.get_properties(ref)) == ("active-backup", {}))
+    t.fails("INVALID_VALUE", x.Bond.set_property, ref, "lacp-time", "fast")
+
+    # It outlives us: the simulator forgets it, and the address with it
+    for name in ("net", "core"):
+        old = t.host.daemon_pids()[name]
+        os.kill(old, signal.SIGKILL)
+        t.eventually(lambda: t.host.daemon_pids().get(name) not in (None, old), f"{name} is back")
+        x = t.client()
+        t.eventually(lambda: x.PIF.get_IP(master) == ip and x.PIF.get_currently_attached(master), "it stands again")
+    t.equal(x.host.get_address(t.the_host()), ip)
+
+    x.Bond.destroy(ref)
+    t.effect("Bond.destroy", x.Bond.get_all() == [] and master not in x.PIF.get_all() and x.PIF.get_management(pif)
+             and x.PIF.get_IP(pif) == ip and x.PIF.get_bond_slave_of(second).endswith("NULL"))
+    t.equal((x.VIF.get_network(vif), x.VIF.get_currently_attached(vif), x.VLAN.get_tagged_PIF(tagged)), (home, True, pif))
+    x.VM.hard_shutdown(vm)
+
+
+@case(on=("sim",), own_host=True)
+def xe_makes_bonds(t):
+    """On the simulator, as above."""
+    xe, x, net = Shell(t), t.x, network(t, "by xe")
+    pifs = [x.PIF.get_uuid(management(t)), x.PIF.get_uuid(other_nic(t))]
+    uuid = xe("bond-create", f"network-uuid={x.network.get_uuid(net)}", f"pif-uuids={','.join(pifs)}", "mode=active-backup",
+              "mac=02:00:00:00:00:bb")
+    t.equal(xe("bond-param-get", f"uuid={uuid}", "param-name=mode"), "active-backup")
+    t.equal(xe("pif-list", "device=bond0", "params=MAC", "--minimal"), "02:00:00:00:00:bb")
+    xe("bond-set-mode", f"uuid={uuid}", "mode=lacp")
+    t.equal(x.Bond.get_mode(x.Bond.get_by_uuid(uuid)), "lacp")
+    xe("bond-destroy", f"uuid={uuid}")
+    t.equal(xe("bond-list", "--minimal"), "")
