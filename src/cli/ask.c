@@ -14,12 +14,12 @@ struct err *ask_secret(struct xe *x, const char *prompt, const char **ret)
     if (tty) {
         quiet = old;
         quiet.c_lflag &= ~(tcflag_t)ECHO;
+        tcsetattr(STDIN_FILENO, TCSAFLUSH, &quiet); /* before the prompt: what is typed to it is not thrown away */
         fprintf(stderr, "%s: ", prompt);
-        tcsetattr(STDIN_FILENO, TCSAFLUSH, &quiet);
     }
     char *got = fgets(text, SECRET_MAX, stdin);
     if (tty) {
-        tcsetattr(STDIN_FILENO, TCSAFLUSH, &old);
+        tcsetattr(STDIN_FILENO, TCSADRAIN, &old);
         fputs("\n", stderr);
     }
     if (!got)

@@ -2,6 +2,7 @@
 import os
 import pty
 import re
+import select
 import subprocess
 
 from accounts import PASSWORD
@@ -202,6 +203,7 @@ def secrets_need_not_stand_in_arguments(t):
     shown = b""
     for prompt in (b"Value: ", b"again: "):
         while prompt not in shown:
+            t.check(select.select([ours], [], [], 20)[0], f"it asks: {shown}")
             shown += os.read(ours, 1024)
         os.write(ours, b"geheim\n")
     out = p.communicate(timeout=20)[0].decode().strip()
