@@ -136,6 +136,7 @@ void vm_memory_register(struct api_handlers *h);
 void vm_vcpus_register(struct api_handlers *h);
 void secure_boot_register(struct api_handlers *h);
 void agile_register(struct api_handlers *h);
+void pci_register(struct api_handlers *h);
 void boot_record_register(struct api_handlers *h);
 void vtpm_register(struct api_handlers *h);
 void vm_press_register(struct api_handlers *h);

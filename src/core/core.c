@@ -90,6 +90,7 @@ struct core *core_new(struct loop *l, struct store *store, const struct core_con
     vm_press_register(&c->handlers);
     secure_boot_register(&c->handlers);
     agile_register(&c->handlers);
+    pci_register(&c->handlers);
     boot_record_register(&c->handlers);
     vm_memory_register(&c->handlers);
     vm_vcpus_register(&c->handlers);

@@ -6,6 +6,7 @@
 #include "core/core.h"
 #include "core/host.h"
 #include "core/ops.h"
+#include "core/pci.h"
 #include "gen/ipc_host.h"
 
 static const struct value *sub(const struct value *info, const char *key)
@@ -276,6 +277,8 @@ struct err *host_take_inventory(struct core *c)
     refresh_host(c, a, t, &rep.info);
     host_enable_again(c, t);
     set_cpus(c, t, c->host_ref, &rep.info);
+    struct value devices = set_or_empty(&rep.info, "pci");
+    pci_take(c, a, t, &devices);
     TRY(tx_commit(t));
     ops_refresh(c, &host_ops, c->host_ref);
     ops_refresh(c, &pool_ops, c->pool_ref);

@@ -8,6 +8,7 @@
 #include "base/str.h"
 #include "base/vec.h"
 #include "host/cpu_features.h"
+#include "host/pci.h"
 
 #define FILE_MAX (1U << 20)
 #define CPUS_MAX 4096
@@ -299,6 +300,7 @@ struct err *inventory_read(struct arena *a, const struct inventory_source *s, st
     put(&info, "overhead", value_int((int64_t)hyper->overhead));
     put(&info, "overhead_vcpu", value_int((int64_t)hyper->overhead_vcpu));
     put(&info, "overhead_screen", value_int((int64_t)hyper->overhead_screen));
+    put(&info, "pci", pci_list(a, s->root));
     put(&info, "capabilities", set_of(a, hyper->capabilities, hyper->n_capabilities));
     put(&info, "capabilities_missing", set_of(a, s->walls_missing, s->n_walls_missing));
     *ret_info = list_map(&info);

@@ -21,6 +21,7 @@
  *   boot_time           int, wall clock seconds since 1970
  *   start_time          int, the same for this host process
  *   iommu               bool
+ *   pci                 set of maps, as host/pci.h has them
  *   hypervisor          string: "qemu", "sim", "xen"
  *   hypervisor_version  string
  *   accelerator         string: "kvm", "tcg", "sim", "xen"

@@ -1,4 +1,6 @@
 """What a guest's machine is made of: devices that need no drivers of ours, NUMA nodes."""
+from pathlib import Path
+
 from bench import MIB, case
 from speaking import Guest, Serial, copy_speaking_guest
 
@@ -152,3 +154,22 @@ def what_the_pool_says_to_agents_may_be_taken_back(t):
     x.pool.remove_from_guest_agent_config(pool, "auto_update_url")
     t.effect("pool.remove_from_guest_agent_config", "auto_update_url" not in x.pool.get_guest_agent_config(pool))
     t.fails("HANDLE_INVALID", x.pool.remove_from_guest_agent_config, NULL, "auto_update_url")
+
+
+@case
+def the_devices_of_the_bus_are_known(t):
+    x, bus = t.x, Path("/sys/bus/pci/devices")
+    there = {d.name for d in bus.iterdir()} if bus.exists() else set()
+    records = x.PCI.get_all_records()
+    t.equal({r["pci_id"] for r in records.values()}, there)
+    t.equal(set(x.host.get_PCIs(t.the_host())), set(records))
+    t.fails("HANDLE_INVALID", x.PCI.get_dom0_access_status, NULL)
+    for ref, r in records.items():
+        t.equal(r["vendor_id"], (bus / r["pci_id"] / "vendor").read_text().strip()[2:])
+        driver = bus / r["pci_id"] / "driver"
+        t.equal(r["driver_name"], driver.resolve().name if driver.exists() else "")
+        slot = {d for d in there if d.split(".")[0] == r["pci_id"].split(".")[0]}
+        t.equal({records[d]["pci_id"] for d in r["dependencies"]}, slot - {r["pci_id"]})
+        t.equal(x.PCI.get_dom0_access_status(ref), "enabled")
+    if records:
+        t.proven("PCI.get_dom0_access_status", True)
