@@ -250,7 +250,8 @@ static struct err *bond_up(struct net_backend *b, const char *mode, const char *
             .mtu = 1500,
             .uplink = "bond0",
             .bond = { .members = members, .n_members = 2, .mode = mode, .mac = mac, .by_ports = true },
-            .nat = "" });
+            .nat = "",
+            .nat6 = "" });
 }
 
 /* The kernel looks at the cables ten times a second. */
@@ -298,7 +299,7 @@ TEST(a_bond_changes_its_mode_and_carries_vlans)
         CHECK_OK(bond_up(&w.b, modes[i], ""));
         CHECK_OK(w.b.bridge_up(w.b.ctx,
             &(struct net_network){
-                .bridge = "xapi5", .mtu = 1500, .uplink = "bond0", .tagged = true, .tag = 5, .nat = "" }));
+                .bridge = "xapi5", .mtu = 1500, .uplink = "bond0", .tagged = true, .tag = 5, .nat = "", .nat6 = "" }));
         AUTO(fd_drop) int tap = guest(&w, "xapi1");
         AUTO(fd_drop) int five = guest(&w, "xapi5");
         CHECK(soon(&w, tap, reaches_wire, -1));
