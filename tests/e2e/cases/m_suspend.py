@@ -10,7 +10,8 @@ ROUNDS = int(os.environ.get("RUNNYMEDE_SUSPEND_KILLS", "24"))
 
 
 def images(x):
-    return [v for v in x.VDI.get_all() if x.VDI.get_type(v) == "suspend"]
+    """In one call: one of them may go at any moment."""
+    return [ref for ref, v in x.VDI.get_all_records().items() if v["type"] == "suspend"]
 
 
 def no_image(t, x=None):
