@@ -6,7 +6,7 @@ import time
 
 from bench import NULL, CheckFailed, Failure, ProtocolError, Watcher, case
 
-ROUNDS = int(os.environ.get("RUNNYMEDE_SUSPEND_KILLS", "24"))
+ROUNDS = int(os.environ.get("RUNNYMEDE_SUSPEND_KILLS", "12"))
 
 
 def images(x):
