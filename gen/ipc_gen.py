@@ -85,10 +85,10 @@ class Field:
         return [f"    {self.c}*{self.name};{note}", f"    size_t n_{self.name};"]
 
     def table(self, record):
-        parts = [f'"{self.name}"', self.kind, "true" if self.is_list else "false",
+        parts = [f'"{self.name}"', self.kind, "true" if self.is_list else "false", str(self.since),
                  f"offsetof(struct {record}, {self.name})",
                  f"offsetof(struct {record}, n_{self.name})" if self.is_list else "0",
-                 f"&{self.struct.c}_type" if self.struct else "NULL", str(self.since)]
+                 f"&{self.struct.c}_type" if self.struct else "NULL"]
         return wrap("    { ", parts, " },", "        ")
 
 

@@ -4,50 +4,50 @@
 #include "ipc/type.h"
 
 static const struct ipc_field echo_inner_fields[] = {
-    { "name", IPC_STRING, false, offsetof(struct echo_inner, name), 0, NULL, 1 },
-    { "file", IPC_FD, false, offsetof(struct echo_inner, file), 0, NULL, 1 },
-    { "later", IPC_STRING, false, offsetof(struct echo_inner, later), 0, NULL, 2 },
+    { "name", IPC_STRING, false, 1, offsetof(struct echo_inner, name), 0, NULL },
+    { "file", IPC_FD, false, 1, offsetof(struct echo_inner, file), 0, NULL },
+    { "later", IPC_STRING, false, 2, offsetof(struct echo_inner, later), 0, NULL },
 };
 const struct ipc_type echo_inner_type = { "echo_inner", sizeof(struct echo_inner), 6, 3, echo_inner_fields };
 
 static const struct ipc_field echo_all_fields[] = {
-    { "yes", IPC_BOOL, false, offsetof(struct echo_all, yes), 0, NULL, 1 },
-    { "small", IPC_U8, false, offsetof(struct echo_all, small), 0, NULL, 1 },
-    { "medium", IPC_U32, false, offsetof(struct echo_all, medium), 0, NULL, 1 },
-    { "large", IPC_U64, false, offsetof(struct echo_all, large), 0, NULL, 1 },
-    { "signed_", IPC_I64, false, offsetof(struct echo_all, signed_), 0, NULL, 1 },
-    { "real", IPC_F64, false, offsetof(struct echo_all, real), 0, NULL, 1 },
-    { "text", IPC_STRING, false, offsetof(struct echo_all, text), 0, NULL, 1 },
-    { "blob", IPC_BYTES, false, offsetof(struct echo_all, blob), 0, NULL, 1 },
-    { "any", IPC_VALUE, false, offsetof(struct echo_all, any), 0, NULL, 1 },
-    { "file", IPC_FD, false, offsetof(struct echo_all, file), 0, NULL, 1 },
-    { "one", IPC_STRUCT, false, offsetof(struct echo_all, one), 0, &echo_inner_type, 1 },
-    { "many", IPC_STRUCT, true, offsetof(struct echo_all, many), offsetof(struct echo_all, n_many), &echo_inner_type,
-        1 },
-    { "texts", IPC_STRING, true, offsetof(struct echo_all, texts), offsetof(struct echo_all, n_texts), NULL, 1 },
-    { "numbers", IPC_U64, true, offsetof(struct echo_all, numbers), offsetof(struct echo_all, n_numbers), NULL, 1 },
-    { "latest", IPC_STRUCT, true, offsetof(struct echo_all, latest), offsetof(struct echo_all, n_latest),
-        &echo_inner_type, 3 },
-    { "newer", IPC_STRUCT, false, offsetof(struct echo_all, newer), 0, &echo_inner_type, 3 },
+    { "yes", IPC_BOOL, false, 1, offsetof(struct echo_all, yes), 0, NULL },
+    { "small", IPC_U8, false, 1, offsetof(struct echo_all, small), 0, NULL },
+    { "medium", IPC_U32, false, 1, offsetof(struct echo_all, medium), 0, NULL },
+    { "large", IPC_U64, false, 1, offsetof(struct echo_all, large), 0, NULL },
+    { "signed_", IPC_I64, false, 1, offsetof(struct echo_all, signed_), 0, NULL },
+    { "real", IPC_F64, false, 1, offsetof(struct echo_all, real), 0, NULL },
+    { "text", IPC_STRING, false, 1, offsetof(struct echo_all, text), 0, NULL },
+    { "blob", IPC_BYTES, false, 1, offsetof(struct echo_all, blob), 0, NULL },
+    { "any", IPC_VALUE, false, 1, offsetof(struct echo_all, any), 0, NULL },
+    { "file", IPC_FD, false, 1, offsetof(struct echo_all, file), 0, NULL },
+    { "one", IPC_STRUCT, false, 1, offsetof(struct echo_all, one), 0, &echo_inner_type },
+    { "many", IPC_STRUCT, true, 1, offsetof(struct echo_all, many), offsetof(struct echo_all, n_many),
+        &echo_inner_type },
+    { "texts", IPC_STRING, true, 1, offsetof(struct echo_all, texts), offsetof(struct echo_all, n_texts), NULL },
+    { "numbers", IPC_U64, true, 1, offsetof(struct echo_all, numbers), offsetof(struct echo_all, n_numbers), NULL },
+    { "latest", IPC_STRUCT, true, 3, offsetof(struct echo_all, latest), offsetof(struct echo_all, n_latest),
+        &echo_inner_type },
+    { "newer", IPC_STRUCT, false, 3, offsetof(struct echo_all, newer), 0, &echo_inner_type },
 };
 const struct ipc_type echo_all_type = { "echo_all", sizeof(struct echo_all), 59, 16, echo_all_fields };
 
 static const struct ipc_field echo_echo_req_fields[] = {
-    { "all", IPC_STRUCT, false, offsetof(struct echo_echo_req, all), 0, &echo_all_type, 1 },
+    { "all", IPC_STRUCT, false, 1, offsetof(struct echo_echo_req, all), 0, &echo_all_type },
 };
 static const struct ipc_type echo_echo_req_type = { "echo_echo_req", sizeof(struct echo_echo_req), 59, 1,
     echo_echo_req_fields };
 static const struct ipc_field echo_echo_rep_fields[] = {
-    { "all", IPC_STRUCT, false, offsetof(struct echo_echo_rep, all), 0, &echo_all_type, 1 },
+    { "all", IPC_STRUCT, false, 1, offsetof(struct echo_echo_rep, all), 0, &echo_all_type },
 };
 static const struct ipc_type echo_echo_rep_type = { "echo_echo_rep", sizeof(struct echo_echo_rep), 59, 1,
     echo_echo_rep_fields };
 
 static const struct ipc_field echo_fail_req_fields[] = {
-    { "code", IPC_STRING, false, offsetof(struct echo_fail_req, code), 0, NULL, 1 },
-    { "params", IPC_STRING, true, offsetof(struct echo_fail_req, params), offsetof(struct echo_fail_req, n_params),
-        NULL, 1 },
-    { "errnum", IPC_I64, false, offsetof(struct echo_fail_req, errnum), 0, NULL, 1 },
+    { "code", IPC_STRING, false, 1, offsetof(struct echo_fail_req, code), 0, NULL },
+    { "params", IPC_STRING, true, 1, offsetof(struct echo_fail_req, params), offsetof(struct echo_fail_req, n_params),
+        NULL },
+    { "errnum", IPC_I64, false, 1, offsetof(struct echo_fail_req, errnum), 0, NULL },
 };
 static const struct ipc_type echo_fail_req_type = { "echo_fail_req", sizeof(struct echo_fail_req), 17, 3,
     echo_fail_req_fields };
@@ -55,13 +55,13 @@ static const struct ipc_type echo_fail_rep_type = { "echo_fail_rep", 0, 0, 0, NU
 
 static const struct ipc_type echo_wait_req_type = { "echo_wait_req", sizeof(struct echo_wait_req), 0, 0, NULL };
 static const struct ipc_field echo_wait_rep_fields[] = {
-    { "cancelled", IPC_BOOL, false, offsetof(struct echo_wait_rep, cancelled), 0, NULL, 1 },
+    { "cancelled", IPC_BOOL, false, 1, offsetof(struct echo_wait_rep, cancelled), 0, NULL },
 };
 static const struct ipc_type echo_wait_rep_type = { "echo_wait_rep", sizeof(struct echo_wait_rep), 1, 1,
     echo_wait_rep_fields };
 
 static const struct ipc_field echo_note_req_fields[] = {
-    { "text", IPC_STRING, false, offsetof(struct echo_note_req, text), 0, NULL, 1 },
+    { "text", IPC_STRING, false, 1, offsetof(struct echo_note_req, text), 0, NULL },
 };
 static const struct ipc_type echo_note_req_type = { "echo_note_req", sizeof(struct echo_note_req), 5, 1,
     echo_note_req_fields };
@@ -72,7 +72,7 @@ static const struct ipc_type echo_missing_req_type = { "echo_missing_req", sizeo
 static const struct ipc_type echo_missing_rep_type = { "echo_missing_rep", 0, 0, 0, NULL };
 
 static const struct ipc_field echo_small_req_fields[] = {
-    { "text", IPC_STRING, false, offsetof(struct echo_small_req, text), 0, NULL, 1 },
+    { "text", IPC_STRING, false, 1, offsetof(struct echo_small_req, text), 0, NULL },
 };
 static const struct ipc_type echo_small_req_type = { "echo_small_req", sizeof(struct echo_small_req), 5, 1,
     echo_small_req_fields };

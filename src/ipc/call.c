@@ -37,10 +37,10 @@ struct wire_error {
     int64_t errnum;
 };
 static const struct ipc_field wire_error_fields[] = {
-    { "code", IPC_STRING, false, offsetof(struct wire_error, code), 0, NULL },
-    { "params", IPC_STRING, true, offsetof(struct wire_error, params), offsetof(struct wire_error, n_params), NULL },
-    { "note", IPC_STRING, false, offsetof(struct wire_error, note), 0, NULL },
-    { "errnum", IPC_I64, false, offsetof(struct wire_error, errnum), 0, NULL },
+    { "code", IPC_STRING, false, 1, offsetof(struct wire_error, code), 0, NULL },
+    { "params", IPC_STRING, true, 1, offsetof(struct wire_error, params), offsetof(struct wire_error, n_params), NULL },
+    { "note", IPC_STRING, false, 1, offsetof(struct wire_error, note), 0, NULL },
+    { "errnum", IPC_I64, false, 1, offsetof(struct wire_error, errnum), 0, NULL },
 };
 static const struct ipc_type wire_error_type = { "error", sizeof(struct wire_error), 22, 4, wire_error_fields };
 

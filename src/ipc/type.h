@@ -39,10 +39,10 @@ struct ipc_field {
     const char *name;
     enum ipc_kind kind;
     bool list;                   /* T *x; size_t n_x; */
+    uint8_t since;               /* the form of what is kept (below) with which it came, from 1 */
     size_t at;                   /* offsets in the C struct */
     size_t n_at;                 /* of a list */
     const struct ipc_type *type; /* of IPC_STRUCT */
-    uint8_t since;               /* the form of what is kept (below) with which it came, from 1 */
 };
 
 struct ipc_type {
