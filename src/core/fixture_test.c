@@ -221,9 +221,12 @@ static struct err *on_vdi_create(
 
 static struct err *on_vdi_destroy(struct ipc_call *c, struct storage_vdi_destroy_req *req)
 {
-    (void)c;
-    (void)req;
-    return NULL;
+    struct fixture *f = c->ctx;
+
+    if (!f->n_destroy_failures)
+        return NULL;
+    f->n_destroy_failures--;
+    return err_internal("somebody still holds %s", req->uuid);
 }
 
 static const struct storage_ops storage_fake = { .drivers = on_drivers,

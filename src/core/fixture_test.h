@@ -27,6 +27,7 @@ struct fixture {
         uint64_t kbps;
         size_t n_failures; /* so many are refused first */
     } cable;
+    size_t n_destroy_failures;  /* so many disks are not destroyed first */
     const char *bridge_down;    /* the last that net was to remove */
     struct net_network network; /* the last that it was to bring up; the texts are in the arena */
     size_t n_bridge_failures;   /* so many are refused first */

@@ -399,6 +399,26 @@ TEST_FIBER(what_a_balloon_did_during_a_start_is_not_forgotten)
     fixture_done(&f);
 }
 
+TEST_FIBER(an_image_that_could_not_go_goes_a_moment_later)
+{
+    struct fixture f;
+
+    fixture_init(&f, loop);
+    const char *vm = new_vm(&f, "sleeper"), *vdi = new_vdi(&f);
+    struct tx *t = tx_begin(f.store);
+    tx_set(t, vm, F_VM_power_state, value_str("Suspended"));
+    tx_set(t, vdi, F_VDI_type, value_str("suspend"));
+    tx_set(t, vm, F_VM_suspend_VDI, value_str(vdi));
+    CHECK_OK(tx_commit(t));
+    f.n_destroy_failures = 1;
+    CHECK(strstr(call1(&f, "VM.hard_shutdown", vm), OK));
+    CHECK(store_find_of(f.store, C_VDI, vdi));
+    fiber_sleep(1500000);
+    CHECK(!store_find_of(f.store, C_VDI, vdi));
+    CHECK_STR(row_str(store_find_of(f.store, C_VM, vm), F_VM_suspend_VDI), REF_NULL);
+    fixture_done(&f);
+}
+
 TEST_FIBER(a_blocked_shutdown_is_refused)
 {
     struct fixture f;

@@ -106,20 +106,16 @@ struct err *suspend_truths(struct core *c, struct arena *a, const struct map *al
 
 /* ---- images that are of no use any more ---- */
 
-void suspend_drop_image(struct call *c, const char *vm_ref)
+static struct err *drop_image(struct call *c, const char *vm_ref)
 {
     const struct row *vm = store_find_of(c->core->store, C_VM, vm_ref);
     const char *vdi = vm ? arena_strdup(c->arena, row_str(vm, F_VM_suspend_VDI)) : REF_NULL;
-    struct err *e;
 
     if (ref_is_null(vdi))
-        return;
+        return NULL;
     if (store_find_of(c->core->store, C_VDI, vdi))
-        e = vdi_remove(c, vdi);
-    else
-        e = core_set(c->core, vm_ref, F_VM_suspend_VDI, value_str(REF_NULL));
-    if (e)
-        log_err(LOG_WARN_, "image of a VM stays behind until the next start", e);
+        return vdi_remove(c, vdi);
+    return core_set(c->core, vm_ref, F_VM_suspend_VDI, value_str(REF_NULL));
 }
 
 static bool is_useless(const struct row *vm)
@@ -188,7 +184,7 @@ static void tidy_once(struct core *c)
         const struct row *vm = store_find_of(c->store, C_VM, vms.p[i]);
 
         if (vm && is_useless(vm))
-            suspend_drop_image(&call, vms.p[i]);
+            log_err(LOG_WARN_, "image of a VM stays behind", drop_image(&call, vms.p[i]));
     }
     vec_done(&vms);
     drop_orphans(&call);
@@ -204,6 +200,23 @@ static void tidy(void *arg)
             fiber_sleep(TIDY_PAUSE_US);
         tidy_once(c);
     }
+}
+
+/* The operation whose end is near is no reason then to leave an image alone. */
+static void tidy_later(void *arg)
+{
+    fiber_sleep(TIDY_PAUSE_US);
+    tidy(arg);
+}
+
+void suspend_drop_image(struct call *c, const char *vm_ref)
+{
+    struct err *e = drop_image(c, vm_ref);
+
+    if (!e)
+        return;
+    log_err(LOG_WARN_, "image of a VM is removed later", e);
+    fiber_start(c->core->loop, "tidy", tidy_later, c->core);
 }
 
 void suspend_tidy_after(struct core *c, const char *vm_ref)

@@ -368,9 +368,11 @@ def kill_storm(t, n_vms, kills, seed):
     if t.qemu:
         t.eventually(lambda: len(t.host.guests()) == len(live), f"{len(live)} VMs run, {len(t.host.guests())} QEMUs")
     for v in vms:
-        r = x.VM.get_record(v)
-        t.equal(r["suspend_VDI"] != NULL, r["power_state"] == "Suspended", "an image for each that is suspended, only")
-        if r["power_state"] != "Halted":
+        def matches(v=v):  # what somebody who was killed still held goes a moment later
+            r = x.VM.get_record(v)
+            return (r["suspend_VDI"] != NULL) == (r["power_state"] == "Suspended")
+        t.eventually(matches, "an image for each that is suspended, only", 15)
+        if x.VM.get_power_state(v) != "Halted":
             x.VM.hard_shutdown(v)
     t.eventually(lambda: not t.host.guests(), "no guest is left")
     t.eventually(lambda: not [v for v in x.VDI.get_all_records().values() if v["type"] == "suspend"], "no image is left")
